@@ -1,0 +1,17 @@
+"""The frame as an application: it brings the system checks."""
+
+from django.apps import AppConfig
+from django.core.checks import register
+
+from imgshare_site import checks
+
+
+class SiteConfig(AppConfig):
+    name = "imgshare_site"
+    verbose_name = "Outside images"
+
+    def ready(self) -> None:
+        for check in checks.ALWAYS:
+            register(check)
+        for check in checks.DEPLOY:
+            register(check, deploy=True)

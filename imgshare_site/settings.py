@@ -1,0 +1,214 @@
+"""Settings, from the environment alone; imgshare_site/checks.py stops a boot that they would make unsafe."""
+
+import secrets
+from pathlib import Path
+
+import dj_database_url
+from environs import Env
+
+env = Env()
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# Where bytes live. Spool and vault must share a file system: intake moves objects by rename.
+DATA_DIR = env.path("IMGSHARE_DATA_DIR", BASE_DIR / "var").resolve()
+SPOOL_DIR, VAULT_DIR, CACHE_DIR = DATA_DIR / "spool", DATA_DIR / "vault", DATA_DIR / "cache"
+MINIMUM_FREE_BYTES = env.int("IMGSHARE_MINIMUM_FREE_BYTES", 1 << 30)
+
+# The doors.
+AE_TITLE = env.str("IMGSHARE_AE_TITLE", "IMGSHARE")
+BIND_ADDRESS = env.str("IMGSHARE_BIND_ADDRESS", "127.0.0.1")
+HTTP_PORT = env.int("IMGSHARE_HTTP_PORT", 8000)
+DICOM_PORT = env.int("IMGSHARE_DICOM_PORT", 11112)
+PACS_PORT = env.int("IMGSHARE_PACS_PORT", 11113)
+
+# Who we are in the objects that we rewrite (Contributing Equipment, Original Attributes).
+INSTITUTION_NAME = env.str("IMGSHARE_INSTITUTION_NAME", "Local Hospital")
+STATION_NAME = env.str("IMGSHARE_STATION_NAME", "IMGSHARE")
+
+# How long things take, in seconds.
+SETTLE_SECONDS = env.int("IMGSHARE_SETTLE_SECONDS", 60)
+LEASE_SECONDS = env.int("IMGSHARE_LEASE_SECONDS", 120)
+DELIVERY_LEASE_SECONDS = env.int("IMGSHARE_DELIVERY_LEASE_SECONDS", 600)
+
+DEBUG = env.bool("IMGSHARE_DEBUG", False)
+ALLOWED_HOSTS = env.list("IMGSHARE_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("IMGSHARE_TRUSTED_ORIGINS", [])
+HTTPS = env.bool("IMGSHARE_HTTPS", False)
+
+
+def secret_key() -> str:
+    """The key given, or the one kept in the data folder; made there once for a portal that runs out of the box."""
+    if given := env.str("IMGSHARE_SECRET_KEY", ""):
+        return given
+    kept = DATA_DIR / "secret_key"
+    DATA_DIR.mkdir(parents=True, exist_ok=True)
+    try:
+        with kept.open("x") as file:
+            kept.chmod(0o600)
+            file.write(secrets.token_urlsafe(50))
+    except FileExistsError:
+        pass
+    return kept.read_text()
+
+
+SECRET_KEY = secret_key()
+
+INSTALLED_APPS = [
+    "policies",
+    "orders",
+    "reconciliation",
+    "imgshare_site",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "csp",
+    "django_htmx",
+    "django_q",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "imgshare_site.middleware.Whence",
+    "imgshare_site.middleware.Refusals",
+    "imgshare_site.middleware.NoStore",
+]
+
+ROOT_URLCONF = "imgshare_site.urls"
+WSGI_APPLICATION = "imgshare_site.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# SQLite loses writes under several writers unless each transaction takes its lock at once.
+SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+}
+DATABASES = {"default": dj_database_url.parse(env.str("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}"))}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["OPTIONS"] = SQLITE_OPTIONS
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+
+AUTH_USER_MODEL = "policies.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "queue"
+LOGOUT_REDIRECT_URL = "login"
+
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.SessionAuthentication",
+        "rest_framework.authentication.TokenAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "reconciliation.views.api.refuse",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Outside images",
+    "DESCRIPTION": "The whole workflow without the browser: hold, map, clear, release.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+# retry counts from the moment a job is taken into the local queue: longer than timeout x 2, or jobs run twice.
+Q_CLUSTER = {
+    "name": "imgshare",
+    "orm": "default",
+    "workers": env.int("IMGSHARE_WORKERS", 2),
+    "bulk": 1,
+    "queue_limit": 1,
+    "timeout": DELIVERY_LEASE_SECONDS,
+    "retry": DELIVERY_LEASE_SECONDS * 2 + 300,
+    "max_attempts": 4,
+    "ack_failures": False,
+    "save_limit": 1000,
+    "catch_up": False,
+    "poll": 0.5,
+    "max_rss": 600_000,
+}
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = env.str("IMGSHARE_TIME_ZONE", "UTC")
+USE_I18N = USE_TZ = True
+LANGUAGES = [("en", "English")]
+
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "imgshare_site" / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("IMGSHARE_LOG_LEVEL", "INFO")},
+    "loggers": {"pynetdicom": {"level": "WARNING"}, "pydicom": {"level": "ERROR"}},
+}

@@ -1,0 +1,49 @@
+"""Patients, orders and accession numbers, entered by hand where no message feed brings them."""
+
+from django.contrib import admin
+
+from orders.models import AccessionSequence, Identifier, Order, Patient
+from policies.admin import Recorded
+
+
+class IdentifierInline(admin.TabularInline):
+    model = Identifier
+    extra = 1
+
+
+@admin.register(Patient)
+class Patients(Recorded):
+    list_display = ["name", "birth_date", "sex", "identified_by"]
+    list_filter = ["sex"]
+    search_fields = ["name", "identifiers__value"]
+    inlines = [IdentifierInline]
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).prefetch_related("identifiers")
+
+    @admin.display(description="identifiers")
+    def identified_by(self, patient):
+        return ", ".join(str(one) for one in patient.identifiers.all())
+
+    def save_formset(self, request, form, formset, change):
+        super().save_formset(request, form, formset, change)
+        form.instance.save(update_fields=["changed_at"])  # a new identifier can match a waiting study
+
+
+@admin.register(Order)
+class Orders(Recorded):
+    list_display = ["accession_number", "description", "patient", "modality", "status", "origin", "scheduled_at"]
+    list_filter = ["status", "origin", "for_import", "modality"]
+    list_select_related = ["patient"]
+    search_fields = ["accession_number", "patient__name", "patient__identifiers__value"]
+    autocomplete_fields = ["patient"]
+
+    def save_model(self, request, obj, form, change):
+        if not change:
+            obj.created_by = str(request.user)
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(AccessionSequence)
+class AccessionSequences(Recorded):
+    list_display = ["__str__", "next", "issuer", "active"]

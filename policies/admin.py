@@ -1,0 +1,124 @@
+"""The managers' pages: partners, grants, procedures, retention rules, reasons; the ledger to look at."""
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group
+
+from policies import audit
+from policies.models import Destination, Grant, LedgerLine, Procedure, Reason, RetentionRule, Source, User
+
+admin.site.site_header = "Outside images: administration"
+admin.site.site_title = "Outside images"
+admin.site.index_title = "Policies and partners"
+
+
+class Recorded(admin.ModelAdmin):
+    """Every change of a policy is in the ledger, with the old and the new values."""
+
+    def save_model(self, request, obj, form, change):
+        before = type(obj).objects.filter(pk=obj.pk).values(*form.changed_data).first() if change else None
+        super().save_model(request, obj, form, change)
+        after = {name: form.cleaned_data[name] for name in form.changed_data}
+        detail = {"old": _plain(before or {}), "new": _plain(after)}
+        audit.record(request.user, "change policy" if change else "add policy", obj, detail=detail)
+
+    def delete_model(self, request, obj):
+        audit.record(request.user, "delete policy", obj)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request, queryset):
+        for obj in queryset:
+            self.delete_model(request, obj)
+
+
+def _plain(values: dict) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items() if name != "password"}
+
+
+admin.site.unregister(Group)
+
+
+class GrantInline(admin.TabularInline):
+    model = Grant
+    extra = 0
+
+
+@admin.register(Group)
+class Groups(Recorded, GroupAdmin):
+    inlines = [GrantInline]
+
+    def save_formset(self, request, form, formset, change):
+        super().save_formset(request, form, formset, change)
+        if formset.has_changed():
+            now = [str(grant) for grant in form.instance.grants.all()]
+            audit.record(request.user, "change grants", form.instance, detail={"new": now})
+
+
+@admin.register(User)
+class Users(Recorded, UserAdmin):
+    list_display = ["username", "first_name", "last_name", "is_active", "is_staff"]
+
+    def save_related(self, request, form, formsets, change):
+        super().save_related(request, form, formsets, change)
+        groups = [group.name for group in form.instance.groups.all()]
+        audit.record(request.user, "change groups", form.instance, detail={"new": groups})
+
+
+@admin.register(Source)
+class Sources(Recorded):
+    list_display = ["name", "ae_title", "address", "issuer", "active"]
+    list_filter = ["active"]
+    search_fields = ["name", "ae_title", "issuer"]
+
+
+@admin.register(Destination)
+class Destinations(Recorded):
+    list_display = ["name", "ae_title", "host", "port", "offered", "active"]
+    list_filter = ["active"]
+    search_fields = ["name", "ae_title", "host"]
+
+
+@admin.register(Grant)
+class Grants(Recorded):
+    list_display = ["group", "power", "source", "destination"]
+    list_filter = ["group", "power", "source"]
+    list_select_related = True
+
+
+@admin.register(Procedure)
+class Procedures(Recorded):
+    list_display = ["meaning", "code", "scheme", "modality", "active"]
+    list_filter = ["modality", "active"]
+    search_fields = ["meaning", "code"]
+
+
+@admin.register(RetentionRule)
+class RetentionRules(Recorded):
+    list_display = ["name", "priority", "source", "modality", "intent", "period", "active"]
+    list_filter = ["active", "intent", "source"]
+    search_fields = ["name"]
+
+
+@admin.register(Reason)
+class Reasons(Recorded):
+    list_display = ["code", "sentence", "active"]
+    search_fields = ["code", "sentence"]
+
+
+@admin.register(LedgerLine)
+class Ledger(admin.ModelAdmin):
+    """To look at only; the database refuses changes anyway."""
+
+    list_display = ["at", "actor", "verb", "subject", "subject_label", "reason", "address"]
+    list_filter = ["verb", "subject"]
+    search_fields = ["actor", "subject_key", "subject_label"]
+    show_full_result_count = False
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        return False

@@ -1,0 +1,1 @@
+"""Rules as pure functions: facts in, verdicts out. No database, no network."""

@@ -1,0 +1,205 @@
+"""Delivery: one released study on its way to one destination. The row is the queue; sending twice does no harm.
+
+Each object is made from original, mapping and rules just before it is sent, re-read, and compared with the plan. A
+difference stops the delivery. `delivered` is said only when the destination has accepted every object.
+"""
+
+import logging
+import random
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from policies import audit, authority
+from policies.models import Power, User
+from policies.problems import Conflict
+from reconciliation import bell, mapping, stores
+from reconciliation.dicom import edit, scu
+from reconciliation.lease import later
+from reconciliation.models import DeliveredInstance, Delivery, Instance, Study
+from reconciliation.workflow import move
+
+log = logging.getLogger(__name__)
+LONGEST_PAUSE = 3600  # seconds between two attempts at a destination that is down
+State = Delivery.State
+
+
+class Overtaken(Exception):
+    """Another worker holds this delivery now."""
+
+
+class Different(Exception):
+    """What was written differs from what was planned."""
+
+
+def due() -> list[Delivery]:
+    """Deliveries that nobody is at work on and whose time has come, the oldest first."""
+    return list(Delivery.objects.filter(_free()).order_by("due_at")[:100])
+
+
+def _free() -> Q:
+    unleased = Q(lease_until=None) | Q(lease_until__lte=Now())
+    return unleased & Q(state__in=[State.QUEUED, State.SENDING], due_at__lte=Now(), study__state=Study.State.RELEASED)
+
+
+def claim(key) -> Delivery | None:
+    """Take a delivery for this worker by compare-and-set; None when it is not due or another worker has it."""
+    free = Delivery.objects.filter(_free(), pk=key).values("pk")
+    lease_until = later(settings.DELIVERY_LEASE_SECONDS)
+    if not Delivery.objects.filter(pk__in=free, attempts=_attempts(key)).update(
+        state=State.SENDING, attempts=F("attempts") + 1, lease_until=lease_until
+    ):
+        return None
+    return Delivery.objects.select_related("study__source", "study__submission", "destination", "mapping").get(pk=key)
+
+
+def _attempts(key):
+    """The number of attempts now: the token by which two claims at once are told apart."""
+    return Delivery.objects.filter(pk=key).values_list("attempts", flat=True).first()
+
+
+def send(key) -> None:
+    """Send what the destination has not accepted yet, and record what it said to each object."""
+    delivery = claim(key)
+    if delivery is None:
+        return
+    try:
+        _send(delivery)
+    except Overtaken:
+        log.warning("Delivery %s was taken over by another worker", delivery.pk)
+    except (Different, edit.CannotWrite, scu.Refused) as problem:
+        _refuse(delivery, str(problem))
+    except (scu.Unreachable, OSError) as problem:
+        _postpone(delivery, str(problem))
+    except Exception:
+        log.exception("Delivery %s failed", delivery.pk)
+        _postpone(delivery, "The portal could not send this study; its log says why. It will try again.")
+
+
+def _send(delivery: Delivery) -> None:
+    if delivery.study.mapping_id != delivery.mapping_id:
+        raise Different("The mapping of this study has changed since it was released. Nothing was sent.")
+    changes = mapping.changes(delivery.mapping)
+    refusals = []
+
+    def told(outcome: scu.Outcome) -> None:
+        _record(delivery, outcome)
+        if outcome.final:
+            refusals.append(outcome.sentence)
+
+    scu.send(_peer(delivery), [_outgoing(delivery, one, changes) for one in outstanding(delivery)], told=told)
+    left = outstanding(delivery).count()
+    if refusals:
+        _refuse(delivery, f"{len(refusals)} of the objects were refused: {refusals[0]}")
+    elif left:
+        _postpone(delivery, f"{left} objects have no answer yet; they will be sent again.")
+    else:
+        _finish(delivery)
+
+
+def outstanding(delivery: Delivery):
+    """The objects of the study that the destination has not accepted yet."""
+    accepted = DeliveredInstance.objects.filter(delivery=delivery, accepted=True).values("instance")
+    of_study = Instance.objects.filter(series__study=delivery.study_id)
+    return of_study.exclude(pk__in=accepted).order_by("series_id", "pk")
+
+
+def _peer(delivery: Delivery) -> scu.Peer:
+    to = delivery.destination
+    return scu.Peer(host=to.host, port=to.port, ae_title=to.ae_title, calling_title=settings.AE_TITLE)
+
+
+def _outgoing(delivery: Delivery, instance: Instance, changes: list) -> scu.Outgoing:
+    return scu.Outgoing(
+        key=str(instance.pk),
+        SOPClassUID=instance.sop_class_uid,
+        SOPInstanceUID=instance.sop_instance_uid,
+        TransferSyntaxUID=instance.transfer_syntax_uid,
+        path=lambda: made(instance, changes, folder=settings.CACHE_DIR / "outgoing" / str(delivery.pk)),
+    )
+
+
+def made(instance: Instance, changes: list, *, folder: Path) -> Path:
+    """Write the object as it will be sent, re-read it, and compare; raises `Different` when it is not as planned."""
+    folder.mkdir(parents=True, exist_ok=True)
+    original, target = stores.vault().path(instance.digest), folder / "object.dcm"
+    edit.write(original, target, changes)
+    if found := edit.differences(original, target, changes):
+        target.unlink()
+        raise Different(f"An object was not written as planned, so nothing more was sent. {found[0]}")
+    return target
+
+
+def _record(delivery: Delivery, outcome: scu.Outcome) -> None:
+    """Keep what was said to one object, and renew the lease; `Overtaken` when another worker has it now."""
+    held = Delivery.objects.filter(pk=delivery.pk, attempts=delivery.attempts)
+    if not held.update(lease_until=later(settings.DELIVERY_LEASE_SECONDS)):
+        raise Overtaken
+    said = {
+        "status": outcome.status,
+        "accepted": outcome.accepted,
+        "sentence": outcome.sentence,
+        "at": timezone.now(),
+    }
+    DeliveredInstance.objects.update_or_create(
+        delivery=delivery,
+        instance_id=outcome.key,
+        defaults=said | {"attempts": F("attempts") + 1},
+        create_defaults=said,
+    )
+
+
+def _close(delivery: Delivery, **columns) -> int:
+    """End this attempt, unless another worker has the delivery by now."""
+    mine = Delivery.objects.filter(pk=delivery.pk, attempts=delivery.attempts, state=State.SENDING)
+    return mine.update(lease_until=None, **columns)
+
+
+def _finish(delivery: Delivery) -> None:
+    with transaction.atomic():
+        if not _close(delivery, state=State.DELIVERED, delivered_at=timezone.now(), problem=""):
+            raise Overtaken
+        study = Study.objects.select_for_update().get(pk=delivery.study_id)
+        if study.deliveries.exclude(state=State.DELIVERED).exists():
+            audit.record(audit.PORTAL, "deliver", delivery)
+        else:
+            move(study, "deliver", by=audit.PORTAL, detail={"destination": str(delivery.destination)})
+
+
+def _refuse(delivery: Delivery, problem: str) -> None:
+    with transaction.atomic():
+        if _close(delivery, state=State.REFUSED, problem=problem):
+            audit.record(audit.PORTAL, "delivery refused", delivery.study, reason=problem, detail=_where(delivery))
+
+
+def _postpone(delivery: Delivery, problem: str) -> None:
+    """Try again later: 15 s, 30 s, 1 min ... at most an hour, with some chance in it so that many do not come at once."""
+    pause = min(15 * 2 ** (delivery.attempts - 1), LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311
+    _close(delivery, state=State.QUEUED, due_at=timezone.now() + timedelta(seconds=pause), problem=problem)
+
+
+def _where(delivery: Delivery) -> dict:
+    return {"destination": str(delivery.destination), "delivery": str(delivery.pk)}
+
+
+def why_not_retry(delivery: Delivery, by: User) -> str:
+    """Say why `by` may not have this delivery sent again now, or ""."""
+    if delivery.state not in (State.REFUSED, State.QUEUED):
+        return f"This delivery is {delivery.get_state_display().lower()}."
+    return authority.why_not(by, Power.RELEASE, source=delivery.study.source, destination=delivery.destination)
+
+
+def retry(delivery: Delivery, *, by: User) -> None:
+    """Put a refused or waiting delivery back at the head of the queue."""
+    authority.require(by, Power.RELEASE, source=delivery.study.source, destination=delivery.destination)
+    with transaction.atomic():
+        waiting = Delivery.objects.filter(pk=delivery.pk, state__in=[State.REFUSED, State.QUEUED])
+        if not waiting.update(state=State.QUEUED, due_at=timezone.now(), lease_until=None):
+            raise Conflict(f"This delivery is {delivery.get_state_display().lower()}; it cannot be sent again now.")
+        audit.record(by, "retry delivery", delivery.study, detail=_where(delivery))
+        bell.ring("reconciliation.tasks.send", delivery.pk)

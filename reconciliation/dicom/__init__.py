@@ -1,0 +1,1 @@
+"""DICOM as bytes, files and messages: what the belt knows without a database."""

@@ -1,0 +1,480 @@
+"""The elements of a DICOM file by their place in its bytes (PS3.5 chapter 7): followed, not decoded.
+
+A file is mapped, not read: memory stays flat, and whatever is not changed can be copied byte by byte. Text is decoded
+only where the character set of a whole object has to change (last part).
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import re
+import struct
+import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from pydicom.charset import STAND_ALONE_ENCODINGS, decode_bytes, encode_string, python_encoding
+from pydicom.datadict import dictionary_VR
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_dataset
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, EXPLICIT_VR_LENGTH_32, PN_DELIMS, TEXT_VR_DELIMS, VR
+
+UNDEFINED = 0xFFFFFFFF
+ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+TRANSFER_SYNTAX_UID, SPECIFIC_CHARACTER_SET, PIXEL_DATA = 0x00020010, 0x00080005, 0x7FE00010
+LONG = {vr.value.encode() for vr in EXPLICIT_VR_LENGTH_32}  # a reserved field, then a length of four bytes
+KNOWN = {vr.value.encode() for vr in VR if len(vr.value) == 2}
+IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME = b"1.2.826.0.1.3680043.10.1777.1", b"IMGSHARE_1"
+DEEPEST = 64  # levels of sequences; real objects stay below ten
+INFLATED_MAXIMUM = 256 << 20  # bytes; a deflated data set is edited in memory
+
+CUT_OFF = "The object is cut off, or its structure cannot be followed: ask the sender for it again."
+
+HEADERS = {"<": struct.Struct("<HH2sH"), ">": struct.Struct(">HH2sH")}
+TAGGED = {"<": struct.Struct("<HHI"), ">": struct.Struct(">HHI")}
+# What pydicom raises on bytes that are not what their element says.
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, EOFError, RecursionError)
+LENGTHS = {"<": struct.Struct("<I"), ">": struct.Struct(">I")}
+
+
+class Malformed(ValueError):
+    """The bytes are not what DICOM says; str() is a sentence for staff."""
+
+
+class Encoding(NamedTuple):
+    implicit: bool
+    little: bool
+
+    @property
+    def order(self) -> str:
+        return "<" if self.little else ">"
+
+    def header(self, tag: int, vr: str, length: int) -> bytes:
+        """The bytes before a value of this length; raises Malformed where the VR cannot hold so much."""
+        group, number = divmod(tag, 0x10000)
+        if self.implicit or tag in (ITEM, ITEM_END, SEQUENCE_END):
+            return TAGGED[self.order].pack(group, number, length)
+        if vr.encode() in LONG:
+            return HEADERS[self.order].pack(group, number, vr.encode(), 0) + LENGTHS[self.order].pack(length)
+        if length > 0xFFFF:
+            raise Malformed(f"A value of {length} bytes does not fit into an element of kind {vr}.")
+        return HEADERS[self.order].pack(group, number, vr.encode(), length)
+
+    def value(self, raw: bytes) -> bytes:
+        """The value in the bytes of one element, without padding; of a sequence without items, nothing."""
+        if not raw:
+            return b""
+        element = element_at(raw, 0, len(raw), self)
+        return raw[element.value : element.end - 8 * element.undefined].rstrip(b"\0 ")
+
+
+FILE_META = Encoding(implicit=False, little=True)  # PS3.10 7.1, whatever the data set is written in
+
+
+class Element(NamedTuple):
+    """Offsets: `start` of the tag, `value` of its first byte, `end` after the last one, a delimiter included."""
+
+    tag: int
+    vr: str  # "" where the encoding is implicit
+    start: int
+    value: int
+    end: int
+    undefined: bool
+
+
+class Item(NamedTuple):
+    """Offsets: `start` and `end` of what the item holds, `after` its delimiter."""
+
+    start: int
+    end: int
+    after: int
+
+
+def walk(data, start: int, stop: int, encoding: Encoding, *, depth: int = 0) -> Iterator[Element]:
+    """The elements of one level in the order of the bytes; the end of an item ends it. Raises Malformed."""
+    position = start
+    while position < stop:
+        element = element_at(data, position, stop, encoding, depth=depth)
+        if element.tag == ITEM_END:
+            return
+        yield element
+        position = element.end
+
+
+def element_at(data, position: int, stop: int, encoding: Encoding, *, depth: int = 0) -> Element:
+    if position + 8 > stop:
+        raise Malformed(CUT_OFF)
+    group, number, vr, length = HEADERS[encoding.order].unpack_from(data, position)
+    tag, value = group << 16 | number, position + 8
+    # Some writers switch to implicit VR inside sequences: no two capitals, no VR (as pydicom reads it).
+    if encoding.implicit or not b"AA" <= vr <= b"ZZ":
+        vr, length = b"", LENGTHS[encoding.order].unpack_from(data, position + 4)[0]
+    elif vr in LONG:
+        if position + 12 > stop:
+            raise Malformed(CUT_OFF)
+        length, value = LENGTHS[encoding.order].unpack_from(data, position + 8)[0], position + 12
+    undefined = length == UNDEFINED
+    if undefined:
+        end = _after_items(data, value, stop, inner(data, value, vr.decode(), encoding), depth + 1)
+    else:
+        end = value + length
+    if end > stop:
+        raise Malformed(CUT_OFF)
+    return Element(tag, vr.decode("latin-1"), position, value, end, undefined)
+
+
+def items(data, start: int, stop: int, encoding: Encoding, *, depth: int = 0) -> Iterator[Item]:
+    """The items of a sequence, or the fragments of encapsulated pixel data, whose value starts here."""
+    if depth > DEEPEST:
+        raise Malformed(f"The object nests its sequences deeper than {DEEPEST} levels: it is not taken for a real one.")
+    position = start
+    while position + 8 <= stop:
+        group, number, length = TAGGED[encoding.order].unpack_from(data, position)
+        tag, inside = group << 16 | number, position + 8
+        if tag == SEQUENCE_END:
+            return
+        if tag != ITEM:
+            raise Malformed(CUT_OFF)
+        end = inside + length if length != UNDEFINED else _end_of_item(data, inside, stop, encoding, depth)
+        position = end if length != UNDEFINED else end + 8
+        if position > stop:
+            raise Malformed(CUT_OFF)
+        yield Item(inside, end, position)
+
+
+def inner(data, value: int, vr: str, encoding: Encoding) -> Encoding:
+    """How the items of this value are written: UN holds implicit VR little endian (PS3.5 6.2.2), or so it should."""
+    if vr != "UN":
+        return encoding
+    return Encoding(implicit=True, little=data[value : value + 2] != b"\xff\xfe")
+
+
+def _end_of_item(data, position: int, stop: int, encoding: Encoding, depth: int) -> int:
+    for element in walk(data, position, stop, encoding, depth=depth):
+        position = element.end
+    if _tag_at(data, position, stop, encoding) != ITEM_END:
+        raise Malformed(CUT_OFF)
+    return position
+
+
+def _after_items(data, position: int, stop: int, encoding: Encoding, depth: int) -> int:
+    for item in items(data, position, stop, encoding, depth=depth):
+        position = item.after
+    if _tag_at(data, position, stop, encoding) != SEQUENCE_END:
+        raise Malformed(CUT_OFF)
+    return position + 8
+
+
+def _tag_at(data, position: int, stop: int, encoding: Encoding) -> int:
+    if position + 8 > stop:
+        raise Malformed(CUT_OFF)
+    group, number, _ = TAGGED[encoding.order].unpack_from(data, position)
+    return group << 16 | number
+
+
+# --- a file ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Source:
+    """An original, opened: where its top-level elements lie. `data` is the mapped file, or a deflated one inflated."""
+
+    fileno: int
+    size: int  # of the file
+    data: mmap.mmap | bytes
+    syntax: str
+    meta: dict[int, bytes]
+    encoding: Encoding
+    elements: tuple[Element, ...]
+    start: int  # of the data set in `data`
+    deflated: bool
+
+    def raw(self, element: Element) -> bytes:
+        return self.data[element.start : element.end]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Source]:
+    """Map an original and find its elements. Raises Malformed for bytes that cannot be followed to their end."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            raise Malformed("The object is empty: ask the sender for it again.")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield _source(file.fileno(), data, size)
+
+
+def _source(fileno: int, data: mmap.mmap, size: int) -> Source:
+    meta, start = _file_meta(data, 132 if data[128:132] == b"DICM" else 0, size)
+    syntax = meta.get(TRANSFER_SYNTAX_UID, b"").rstrip(b"\0 ").decode("latin-1") or _guessed(data, start)
+    deflated = syntax == DeflatedExplicitVRLittleEndian
+    content, start = (_inflated(data[start:]), 0) if deflated else (data, start)
+    encoding = Encoding(implicit=syntax == ImplicitVRLittleEndian, little=syntax != ExplicitVRBigEndian)
+    _refuse_another_encoding(content, start, encoding, syntax)
+    return Source(fileno, size, content, syntax, meta, encoding, _top_level(content, start, encoding), start, deflated)
+
+
+def _file_meta(data, position: int, size: int) -> tuple[dict[int, bytes], int]:
+    """Group 0002 by tag, and the offset of the data set. Its group length is not trusted."""
+    meta = {}
+    while data[position : position + 2] == b"\x02\x00":
+        element = element_at(data, position, size, FILE_META)
+        meta[element.tag] = data[element.value : element.end]
+        position = element.end
+    return meta, position
+
+
+def _guessed(data, start: int) -> UID:
+    """The transfer syntax of a file that does not tell, by its first element (the rule of pydicom)."""
+    if data[start + 4 : start + 6] not in KNOWN:
+        return ImplicitVRLittleEndian
+    # Groups stay below 0x0400 at the start of a data set: a larger one is read in the wrong order of bytes.
+    return (
+        ExplicitVRBigEndian if int.from_bytes(data[start : start + 2], "little") >= 0x0400 else ExplicitVRLittleEndian
+    )
+
+
+def _refuse_another_encoding(data, start: int, encoding: Encoding, syntax: str) -> None:
+    vr = data[start + 4 : start + 6]
+    capitals = len(vr) == 2 and all(0x41 <= byte <= 0x5A for byte in vr)
+    if len(vr) == 2 and capitals == encoding.implicit:
+        found = "explicit" if capitals else "implicit"
+        raise Malformed(f"The object says that it is written in {UID(syntax).name}, but it is in {found} VR.")
+
+
+def _inflated(deflated: bytes) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = inflater.decompress(deflated, INFLATED_MAXIMUM)
+    except zlib.error as error:
+        raise Malformed("The compressed data set of the object is damaged: ask the sender for it again.") from error
+    if not inflater.eof:
+        more = f"more than {INFLATED_MAXIMUM >> 20} MiB" if len(data) == INFLATED_MAXIMUM else "no proper end"
+        raise Malformed(f"The compressed data set of the object has {more}: it is not taken for a real one.")
+    return data
+
+
+def _top_level(data, start: int, encoding: Encoding) -> tuple[Element, ...]:
+    """All elements to the end of the file, pixel data included: a late Patient ID must not slip through."""
+    found, position, stop = [], start, len(data)
+    while position + 8 <= stop:
+        if found and data[position : position + 8] == bytes(8):
+            break  # zeros after the last element: the padding of some writers
+        element = element_at(data, position, stop, encoding)
+        if not element.tag >> 16:
+            raise Malformed("The object holds elements of a network command where its data set should be.")
+        found.append(element)
+        position = element.end
+    if not found:
+        raise Malformed("The object has no data set: ask the sender for it again.")
+    return tuple(found)
+
+
+def file_head(sop_class: bytes, sop_instance: bytes, syntax: bytes) -> bytes:
+    """Preamble and file meta information (PS3.10 7.1): ours, whatever the original came with."""
+    values = [
+        (0x00020001, "OB", b"\0\1"),
+        (0x00020002, "UI", sop_class),
+        (0x00020003, "UI", sop_instance),
+        (TRANSFER_SYNTAX_UID, "UI", syntax),
+        (0x00020012, "UI", IMPLEMENTATION_CLASS_UID),
+        (0x00020013, "SH", IMPLEMENTATION_VERSION_NAME),
+    ]
+    padded = [(tag, vr, value + (b" " if vr == "SH" else b"\0") * (len(value) % 2)) for tag, vr, value in values]
+    group = b"".join(FILE_META.header(tag, vr, len(value)) + value for tag, vr, value in padded)
+    return bytes(128) + b"DICM" + FILE_META.header(0x00020000, "UL", 4) + struct.pack("<I", len(group)) + group
+
+
+# --- single elements, as pydicom reads and writes them ---------------------------------------------------------------
+
+
+class Notation(NamedTuple):
+    """How an object writes its elements. The few that a change touches are read and written by pydicom."""
+
+    encoding: Encoding
+    codecs: tuple[str, ...]
+
+    def write(self, ds: Dataset) -> dict[int, bytes]:
+        out = DicomBytesIO()
+        out.is_implicit_VR, out.is_little_endian = self.encoding
+        write_dataset(out, ds, list(self.codecs))
+        raw = out.getvalue()
+        return {each.tag: raw[each.start : each.end] for each in walk(raw, 0, len(raw), self.encoding)}
+
+    def items(self, raw: bytes) -> list[Dataset]:
+        """The items of a sequence, all of them decoded to the last element."""
+        try:
+            ds = read_dataset(io.BytesIO(raw), *self.encoding, parent_encoding=list(self.codecs))
+            found = [item for element in ds for item in element.value or []]
+            for item in found:
+                deque(item.iterall(), maxlen=0)
+            return found
+        except UNREADABLE as error:
+            raise Malformed(CUT_OFF) from error
+
+    def item_bytes(self, raw: bytes) -> list[bytes]:
+        """The items of a sequence, headers included; pydicom rewrites one that came as UN, whose items are implicit."""
+        element = element_at(raw, 0, len(raw), self.encoding)
+        if element.vr == "UN":
+            ds = Dataset()
+            ds.add_new(element.tag, "SQ", self.items(raw))
+            return self.item_bytes(self.write(ds)[element.tag])
+        spans = items(raw, element.value, element.end, self.encoding)
+        return [self._item(raw[span.start : span.end]) for span in spans]
+
+    def sequence(self, tag: int, items: Sequence[bytes]) -> bytes:
+        content = b"".join(items)
+        return self.encoding.header(tag, "SQ", len(content)) + content
+
+    def wrapped(self, tag: int, raw: bytes) -> bytes:
+        """A sequence whose one item holds these elements."""
+        return self.sequence(tag, [self._item(raw)])
+
+    def _item(self, content: bytes) -> bytes:
+        return self.encoding.header(ITEM, "", len(content)) + content
+
+    def same(self, tag: int, one: bytes, other: bytes) -> bool:
+        """Whether two elements hold the same value; an absent one is as good as an empty one."""
+        values = self.encoding.value(one), self.encoding.value(other)
+        if values[0] == values[1] or not all(values) or dictionary_VR(tag) != "SQ":
+            return values[0] == values[1]
+        return self.items(one) == self.items(other)
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+ESCAPE = b"\x1b"
+PLAIN = ("", "ISO_IR 6", "ISO 2022 IR 6")  # pydicom takes these for Latin-1; the standard says ASCII
+NEVER_FIRST = {f"ISO 2022 IR {number}" for number in (58, 87, 149, 159)}  # of several bytes (PS3.3 C.12.1.1.2)
+TEXTS = {vr.value for vr in CUSTOMIZABLE_CHARSET_VR}
+ONE_VALUE = {"LT", "ST", "UT"}  # a backslash in these is a backslash
+
+
+class Characters(NamedTuple):
+    """A Specific Character Set: Python's names of its codecs, none where it is unknown."""
+
+    codecs: tuple[str, ...]
+    proper: bool = True  # spelled as the standard spells it: new text may be written in it
+
+    @classmethod
+    def named(cls, value: bytes) -> Characters:
+        labels = [label.strip("\0 ") for label in value.decode("latin-1").split("\\")]
+        labels = labels[:1] if labels[0] in STAND_ALONE_ENCODINGS else labels
+        spelled = [
+            re.sub(r"^ISO.(2022.)?IR.", lambda m: "ISO 2022 IR " if m[1] else "ISO_IR ", each) for each in labels
+        ]
+        codecs = ["ascii" if each in PLAIN else python_encoding.get(each, "") for each in spelled]
+        proper = all(codecs) and spelled == labels and labels[0] not in NEVER_FIRST
+        return cls(tuple(codecs) if all(codecs) else (), proper)
+
+    def fit(self, text: str) -> bool:
+        """Whether the text can be written so that the same text is read again."""
+        return text.isascii() or (self.proper and all(map(self._fit, re.split(r"[\\^=\r\n\f\t]", text))))
+
+    def _fit(self, part: str) -> bool:
+        if not all(any(_encodable(letter, codec) for codec in self.codecs) for letter in part):
+            return False
+        if self.codecs[0] == "ascii" and any(letter.isascii() < (letter <= "\xff") for letter in part):
+            return False  # pydicom would write these as Latin-1, without an escape sequence
+        return _read_again(part, list(self.writing))
+
+    @property
+    def writing(self) -> tuple[str, ...]:
+        """The codecs as pydicom wants them: it knows the escape sequence back to ASCII by this name only."""
+        return tuple("iso8859" if codec == "ascii" else codec for codec in self.codecs) or ("ascii",)
+
+    def decode(self, value: bytes, vr: str) -> str:
+        """Raises Malformed where the bytes do not belong to the character set: a guess could name another patient."""
+        try:
+            if len(self.codecs) == 1:
+                return value.decode(self.codecs[0])
+            delimiters = PN_DELIMS | {ord("=")} if vr == "PN" else TEXT_VR_DELIMS
+            delimiters |= set() if vr in ONE_VALUE else {ord("\\")}
+            text = decode_bytes(value, list(self.codecs), delimiters) if self.codecs else "\ufffd"
+        except (UnicodeError, LookupError):
+            text = "\ufffd"
+        if "\ufffd" in text or "\x1b" in text:
+            raise Malformed(
+                "The local values need another character set, and text of this object cannot be read in the one that "
+                "it declares: ask the sender to correct its Specific Character Set."
+            )
+        return text
+
+
+def _encodable(letter: str, codec: str) -> bool:
+    try:
+        return bool(letter.encode(codec))
+    except UnicodeEncodeError:
+        return False
+
+
+def _read_again(part: str, codecs: list[str]) -> bool:
+    return decode_bytes(encode_string(part, codecs), codecs, set()) == part
+
+
+def in_utf8(data, element: Element, encoding: Encoding, characters: Characters) -> bytes | None:
+    """The element with all its text in ISO_IR 192, None where that is the same. An item that names a character set
+    of its own stays as it is."""
+    vr = _vr(element)
+    if vr == "SQ":
+        return _sequence_in_utf8(data, element, encoding, characters)
+    value = data[element.value : element.end] if vr in TEXTS else b""
+    if value.isascii() and ESCAPE not in value:
+        return None
+    text = characters.decode(value, vr).rstrip("\0 ").encode()
+    text += b" " * (len(text) % 2)
+    return _as_written(element, encoding).header(element.tag, element.vr, len(text)) + text
+
+
+def _sequence_in_utf8(data, element: Element, encoding: Encoding, characters: Characters) -> bytes | None:
+    written = _as_written(element, encoding)
+    inside = inner(data, element.value, element.vr, written)
+    spans = list(items(data, element.value, element.end, inside))
+    parts = [_item_in_utf8(data, span, inside, characters) for span in spans]
+    if not any(parts):
+        return None
+    whole = [data[span.start : span.end] if part is None else part for span, part in zip(spans, parts, strict=True)]
+    content = b"".join(inside.header(ITEM, "", len(part)) + part for part in whole)
+    delimiter = inside.header(SEQUENCE_END, "", 0) if element.undefined else b""
+    length = UNDEFINED if element.undefined else len(content)
+    return written.header(element.tag, element.vr, length) + content + delimiter
+
+
+def _item_in_utf8(data, item: Item, encoding: Encoding, characters: Characters) -> bytes | None:
+    inside = [element for element in walk(data, item.start, item.end, encoding) if element.tag & 0xFFFF]
+    if any(element.tag == SPECIFIC_CHARACTER_SET for element in inside):
+        return None
+    parts = [in_utf8(data, element, encoding, characters) for element in inside]
+    if not any(parts):
+        return None
+    return b"".join(part or data[element.start : element.end] for element, part in zip(inside, parts, strict=True))
+
+
+def _vr(element: Element) -> str:
+    """What the value is, also where the file does not say or calls it unknown."""
+    if element.vr not in ("", "UN"):
+        return element.vr
+    try:
+        vr = dictionary_VR(element.tag)
+    except KeyError:
+        vr = "UN"
+    return "SQ" if element.undefined and element.tag != PIXEL_DATA else vr
+
+
+def _as_written(element: Element, encoding: Encoding) -> Encoding:
+    return Encoding(implicit=not element.vr, little=encoding.little)

@@ -1,0 +1,257 @@
+"""The spool: what doors have received and intake has not yet read. Its promises survive kill -9 and a power cut.
+
+<submission>/origin.json    who, how, when; locked while the door is at it
+<submission>/<n>.part       coming in; worth nothing
+<submission>/<n>            whole: complete and fsynced
+<submission>/<n>.json       what the sender called it, when that was said
+<submission>/claim          locked while an intake is at it
+"""
+
+import errno
+import fcntl
+import itertools
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from reconciliation.dicom.arrival import Origin
+
+ORIGIN = "origin.json"
+CLAIM = "claim"
+PART = ".part"
+NAME = ".json"
+
+
+class OutOfRoom(OSError):
+    """Less than the minimum is free on the disk of the spool."""
+
+
+class Arrival(NamedTuple):
+    number: int
+    path: Path
+    name: str  # what the sender called it, "" when nothing was said
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make renames and new entries of a folder durable; fsync of the file alone does not."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(fd, left) :]
+
+
+def _write_new(path: Path, text: str) -> int:
+    """A new file, locked and fsynced; gives its open descriptor, which holds the lock."""
+    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        _write_all(fd, text.encode())
+        os.fsync(fd)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+class Part:
+    """One object while it comes in. Leaving the `with` block without `commit` throws it away."""
+
+    def __init__(self, folder: Path, number: int, name: str) -> None:
+        self._folder, self._number, self._name = folder, number, name
+        self.path = folder / f"{number}{PART}"
+        self._fd = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append; raises OSError when the disk is full, and then only `abort` is left."""
+        _write_all(self._fd, data)
+
+    def commit(self) -> Path:
+        """Make it a whole arrival. Once this returns, a success may be answered; if it raises, it must not."""
+        whole = self._folder / str(self._number)
+        os.fsync(self._fd)
+        if self._name:
+            os.close(_write_new(whole.with_name(whole.name + NAME), json.dumps({"name": self._name})))
+        self._close()
+        self.path.rename(whole)
+        fsync_folder(self._folder)
+        return whole
+
+    def abort(self) -> None:
+        """Throw away what has come; harmless after `commit` and when done twice."""
+        self._close()
+        self.path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.abort()
+
+
+class Submission:
+    """What one sender hands over at one time, held open by its door."""
+
+    def __init__(self, spool: "Spool", key: str, lock: int) -> None:
+        self.key = key
+        self._spool, self._lock = spool, lock
+        self._numbers = itertools.count(1)
+
+    def part(self, name: str = "") -> Part:
+        """Begin one object; raises OutOfRoom before the disk is full, so that staff can still finish their work."""
+        free = self._spool.free_bytes()
+        if free < self._spool.minimum_free:
+            raise OutOfRoom(errno.ENOSPC, f"only {free} bytes are free")
+        return Part(self._spool.folder(self.key), next(self._numbers), name)
+
+    def close(self) -> None:
+        """Say that nothing more will come."""
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class Spool:
+    """`minimum_free`: bytes that must stay free on its disk for a new object to be let in."""
+
+    def __init__(self, root: Path | str, *, minimum_free: int = 256 << 20) -> None:
+        self.root = Path(root)
+        self.minimum_free = minimum_free
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    def folder(self, key: str) -> Path:
+        """Where a submission lies; raises ValueError for what is no key of ours."""
+        return self.root / str(uuid.UUID(key))
+
+    def free_bytes(self) -> int:
+        disk = os.statvfs(self.root)
+        return disk.f_bavail * disk.f_frsize
+
+    def open(self, origin: Origin) -> Submission:
+        """Begin a submission: its origin is durable and locked before anyone can see it."""
+        key = str(uuid.uuid4())
+        unborn = self.root / f".{key}"
+        unborn.mkdir(0o750)
+        lock = _write_new(unborn / ORIGIN, origin.to_json())
+        fsync_folder(unborn)
+        unborn.rename(self.root / key)
+        fsync_folder(self.root)
+        return Submission(self, key, lock)
+
+    def keys(self) -> list[str]:
+        """Submissions, oldest first."""
+        found = []
+        for entry in os.scandir(self.root):
+            if entry.name.startswith("."):
+                continue
+            try:
+                opened = os.stat(os.path.join(entry.path, ORIGIN)).st_mtime_ns
+            except (FileNotFoundError, NotADirectoryError):  # being dropped, or not ours
+                continue
+            found.append((opened, entry.name))
+        return [key for _, key in sorted(found)]
+
+    def is_open(self, key: str) -> bool:
+        """Say whether a door still holds it. The kernel frees the lock of a door that died."""
+        try:
+            fd = os.open(self.folder(key) / ORIGIN, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def origin(self, key: str) -> Origin:
+        return Origin.from_json((self.folder(key) / ORIGIN).read_bytes())
+
+    def whole(self, key: str) -> list[Arrival]:
+        """Complete arrivals, in the order in which the door began them."""
+        folder = self.folder(key)
+        numbers = sorted(int(name) for name in os.listdir(folder) if name.isdecimal())
+        return [Arrival(number, folder / str(number), _name(folder, number)) for number in numbers]
+
+    def sweep_parts(self, key: str) -> None:
+        """Remove what a dead door left half done; leaves a submission alone while its door is open."""
+        if self.is_open(key):
+            return
+        folder = self.folder(key)
+        for part in folder.glob(f"*{PART}"):
+            part.unlink(missing_ok=True)
+            part.with_suffix(NAME).unlink(missing_ok=True)
+
+    @contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """Hold a submission for one intake; gives False when another has it or it is gone."""
+        path = self.folder(key) / CLAIM
+        try:
+            fd = os.open(path, os.O_CREAT | os.O_RDWR, 0o640)
+        except FileNotFoundError:
+            yield False
+            return
+        try:
+            yield _locked(fd) and _is_still(path, fd)
+        finally:
+            os.close(fd)
+
+    def drop(self, key: str) -> None:
+        """Remove an empty submission, its origin last; raises OSError while a door or an arrival is in it."""
+        folder = self.folder(key)
+        if not folder.exists():
+            return
+        names = os.listdir(folder)
+        if self.is_open(key) or any(name.isdecimal() or name.endswith(PART) for name in names):
+            raise OSError(errno.ENOTEMPTY, f"submission {key} still holds arrivals or is still open")
+        for name in sorted(names, key=lambda name: name == ORIGIN):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _name(folder: Path, number: int) -> str:
+    try:
+        return json.loads((folder / f"{number}{NAME}").read_bytes())["name"]
+    except FileNotFoundError:
+        return ""
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_still(path: Path, fd: int) -> bool:
+    """A lock on a file that was dropped meanwhile is worth nothing."""
+    try:
+        return os.stat(path).st_ino == os.fstat(fd).st_ino
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,81 @@
+"""The lease: who is at work on a study, since when and until when. It always ends by itself.
+
+Times are the database's, so that two web servers with different clocks agree. Taking a lease that was another
+person's raises the study's version: whatever that person still has on screen can no longer be committed.
+"""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from policies import audit, authority
+from policies.models import Power, User
+from policies.problems import Conflict, Denied
+from reconciliation.models import Study
+
+WORKING_POWERS = (Power.RECONCILE, Power.RELEASE, Power.REJECT)
+
+
+def later(seconds: int):
+    """The database's time `seconds` from now."""
+    return ExpressionWrapper(Now() + Value(timedelta(seconds=seconds)), output_field=DateTimeField())
+
+
+def open_to(by: User) -> Q:
+    """Studies on which nobody but `by` holds a live lease."""
+    return Q(lease_by=None) | Q(lease_by=by) | Q(lease_until__lte=Now())
+
+
+def holder(study: Study) -> User | None:
+    """Who holds a live lease, as far as this row knows."""
+    return study.lease_by if study.lease_by_id and study.lease_until > timezone.now() else None
+
+
+def why_not(study: Study, by: User) -> str:
+    """Say who else has the study open, or ""."""
+    other = holder(study)
+    if other is None or other == by:
+        return ""
+    return f"{other} has this study open since {timezone.localtime(study.lease_since):%H:%M}."
+
+
+def why_not_take(study: Study, by: User) -> str:
+    """Say why `by` cannot work on this study at all, or ""."""
+    refusals = [authority.why_not(by, power, source=study.source) for power in WORKING_POWERS]
+    return "" if "" in refusals else refusals[0]
+
+
+def take(study: Study, *, by: User, reason: str = "") -> None:
+    """Take or renew the lease. Another person's live lease is taken over only with a reason; else `Conflict`."""
+    if barred := why_not_take(study, by):
+        raise Denied(barred)
+    row = Study.objects.filter(pk=study.pk)
+    until = {"lease_until": later(settings.LEASE_SECONDS)}
+    mine = {"lease_by": by, "lease_since": Now(), **until}
+    if (
+        row.filter(lease_by=by, lease_until__gt=Now()).update(**until)
+        or row.filter(Q(lease_by=None) | Q(lease_by=by)).update(**mine)
+        or row.filter(lease_until__lte=Now()).update(version=F("version") + 1, **mine)
+        or _take_over(study, by=by, reason=reason, mine=mine)
+    ):
+        study.refresh_from_db()
+
+
+def _take_over(study: Study, *, by: User, reason: str, mine: dict) -> int:
+    study.refresh_from_db()
+    if not reason.strip():
+        raise Conflict(f"{why_not(study, by)} To take it over, say why.")
+    with transaction.atomic():
+        taken = Study.objects.filter(pk=study.pk).exclude(lease_by=by).update(version=F("version") + 1, **mine)
+        if taken:
+            audit.record(by, "take over", study, reason=reason, detail={"from": str(study.lease_by)})
+    return taken
+
+
+def give_back(study: Study, *, by: User) -> None:
+    """End one's own lease; someone else's stays as it is."""
+    Study.objects.filter(pk=study.pk, lease_by=by).update(lease_by=None, lease_since=None, lease_until=None)

@@ -1,0 +1,87 @@
+"""Matching: candidates for a held study, compared and ranked. Nothing is ever chosen here, and absence is never kept."""
+
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from orders import queries
+from orders.models import Order, Patient
+from policies.rules import matching as rules
+from reconciliation.models import Proposal, Study
+
+
+def propose(study: Study) -> list[Proposal]:
+    """Compare the study with every plausible patient and order, and replace its proposals."""
+    patients = queries.candidates(
+        name=study.patient_name, birth_date=study.patient_birth_date, patient_ids=[study.patient_id]
+    )
+    known = {str(row.pk): row for patient in patients for row in (patient, *queries.open_orders(patient))}
+    who, which = person(study), exam(study)
+    found = rules.propose(who, which, [c for patient in patients for c in _candidates(patient, who, which)])
+    rows = [_row(study, proposal, known) for proposal in found]
+    with transaction.atomic():
+        study.proposals.all().delete()
+        Proposal.objects.bulk_create(rows)
+        best = rows[0] if rows else None
+        Study.objects.filter(pk=study.pk).update(
+            proposed_at=Now(), best_score=best and best.score, best_class=best.klass if best else ""
+        )
+    return rows
+
+
+def person(study: Study) -> rules.Person:
+    """Whom the study says it shows. An ID without an issuer was issued by its source."""
+    issuer = study.issuer_of_patient_id or study.source.issuer
+    identifiers = ((study.patient_id, issuer),) if study.patient_id else ()
+    return rules.Person(study.patient_name, study.patient_birth_date, study.patient_sex, identifiers)
+
+
+def exam(study: Study) -> rules.Exam:
+    modality = next((m for m in study.modalities if m not in ("SR", "PR", "KO")), "")
+    return rules.Exam(modality, next(iter(study.body_parts), ""), study.study_description, study.study_date)
+
+
+FITS = 0.5  # share of the patient's own score from which on an order is worth more than the patient alone
+
+
+def _candidates(patient: Patient, who: rules.Person, which: rules.Exam) -> list[rules.Candidate]:
+    """One candidate for each open order of a patient; the patient without an order too, unless one of them fits."""
+    identifiers = tuple((one.value, one.issuer) for one in patient.identifiers.all())
+    ours = rules.Person(patient.name, patient.birth_date_da, patient.sex, identifiers)
+    alone = rules.Candidate(str(patient.pk), ours, None)
+    with_orders = [rules.Candidate(str(o.pk), ours, _exam(o)) for o in queries.open_orders(patient)]
+    least = FITS * rules.compare(who, which, alone).score
+    if any(rules.compare(who, which, one).score >= least for one in with_orders):
+        return with_orders
+    return [*with_orders, alone]
+
+
+def _exam(order: Order) -> rules.Exam:
+    at = order.scheduled_at or order.created_at
+    return rules.Exam(order.modality, order.body_part, order.description, f"{at:%Y%m%d}")
+
+
+def _row(study: Study, proposal: rules.Proposal, known: dict) -> Proposal:
+    chosen = known[proposal.match.key]
+    order = chosen if isinstance(chosen, Order) else None
+    return Proposal(
+        study=study,
+        rank=proposal.rank,
+        patient=order.patient if order else chosen,
+        order=order,
+        score=proposal.match.score,
+        klass=proposal.match.klass,
+        margin=proposal.margin,
+        runner_up=str(known.get(proposal.runner_up, "")),
+        ambiguous=proposal.ambiguous,
+        evidence=[e._asdict() if hasattr(e, "_asdict") else vars(e) for e in proposal.match.evidence],
+    )
+
+
+def stale(limit: int = 200) -> list[Study]:
+    """Held studies whose proposals are older than the newest change of patients or orders."""
+    unproposed = Q(proposed_at=None)
+    if newest := queries.newest_change():
+        unproposed |= Q(proposed_at__lt=newest)
+    held = Study.objects.filter(unproposed, state=Study.State.HELD).select_related("source")
+    return list(held.order_by("received_at")[:limit])

@@ -1,0 +1,140 @@
+"""Reading the queue: what a person may see, filtered by the address of the page, in pages that stay fast when deep."""
+
+import base64
+import binascii
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import Now
+from django.shortcuts import get_object_or_404
+
+from policies import authority
+from policies.models import Power, Source, User
+from policies.problems import Invalid
+from policies.rules.matching import name_key
+from reconciliation.models import Delivery, Study, Submission, Unreadable
+
+PAGE = 25
+OPEN_STATES = [Study.State.RECEIVING, Study.State.HELD, Study.State.MAPPED, Study.State.CLEARED]
+
+
+class Page(NamedTuple):
+    rows: list
+    next: str  # the cursor of the next page, "" when this is the last
+
+
+def visible_to(user: User) -> QuerySet[Study]:
+    """The studies of the sources that this person may view. Every page, picture and call starts from here."""
+    scope = authority.scope(user, Power.VIEW)
+    if scope.everywhere:
+        return Study.objects.all()
+    return Study.objects.filter(source__in=scope.sources)
+
+
+def get(user: User, key) -> Study:
+    """One visible study; `Http404` for what does not exist and for what one may not know of."""
+    related = ("source", "submission", "local_patient", "order", "mapping", "consent", "retention", "lease_by", "released_by")
+    return get_object_or_404(visible_to(user).select_related(*related, "rejected_for", "follows"), pk=key)
+
+
+def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
+    """The visible studies under the filters `state`, `source`, `modality`, `class`, `mine`, `q`; newest first."""
+    rows = visible_to(user).select_related("source", "lease_by", "order", "local_patient")
+    state = filters.get("state", "")
+    if state == "open":
+        rows = rows.filter(state__in=OPEN_STATES)
+    elif state:
+        rows = rows.filter(state__in=_known(state.split(","), Study.State.values, "state"))
+    if source := filters.get("source"):
+        rows = rows.filter(source=_key(source))
+    if modality := filters.get("modality"):
+        rows = rows.filter(modalities__icontains=f'"{modality}"')
+    if klass := filters.get("class"):
+        rows = rows.filter(best_class="" if klass == "none" else klass)
+    if filters.get("mine"):
+        rows = rows.filter(lease_by=user, lease_until__gt=Now())
+    if words := filters.get("q", "").strip():
+        rows = rows.filter(_matches(words))
+    return rows.order_by("-received_at", "-id")
+
+
+def _matches(words: str) -> Q:
+    """An identifier, accession number or UID as it is, or words of the name and description in any order."""
+    found = Q()
+    for word in words.upper().replace("^", " ").replace(",", " ").split():
+        found &= Q(search_key__contains=word) | Q(search_key__contains=name_key(word) or word)
+    return found | Q(patient_id=words) | Q(accession_number=words) | Q(study_instance_uid=words)
+
+
+def _known(given: list[str], values: list[str], what: str) -> list[str]:
+    if unknown := [one for one in given if one not in values]:
+        raise Invalid(f"There is no {what} '{unknown[0]}'. Known ones: {', '.join(values)}.")
+    return given
+
+
+def _key(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise Invalid("This filter names no source.") from None
+
+
+def page(rows: QuerySet, *, cursor: str = "", by: str = "received_at", size: int = PAGE) -> Page:
+    """One page of rows ordered by (-`by`, -id). `r <= x and not (r = x and id >= y)` keeps to the index; OR does not."""
+    if cursor:
+        at, key = _decode(cursor)
+        rows = rows.filter(**{f"{by}__lte": at}).exclude(**{by: at, "id__gte": key})
+    found = list(rows[: size + 1])
+    last = found[size - 1] if len(found) > size else None
+    return Page(found[:size], _encode(getattr(last, by), last.pk) if last else "")
+
+
+def _encode(at: datetime, key) -> str:
+    return base64.urlsafe_b64encode(f"{at.isoformat()} {key}".encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> tuple[datetime, str]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        at, key = text.split(" ")
+        return datetime.fromisoformat(at), str(uuid.UUID(key))
+    except (ValueError, binascii.Error):
+        raise Invalid("This page address is damaged. Start again from the first page.") from None
+
+
+def counts(user: User) -> dict[str, int]:
+    """How many visible studies are in each state (the tabs of the queue)."""
+    found = visible_to(user).order_by().values_list("state").annotate(Count("pk"))
+    return dict.fromkeys(Study.State.values, 0) | dict(found)
+
+
+def sources(user: User) -> QuerySet[Source]:
+    """The sources that this person may see, for the filter."""
+    scope = authority.scope(user, Power.VIEW)
+    return Source.objects.all() if scope.everywhere else Source.objects.filter(pk__in=scope.sources)
+
+
+def next_of(user: User, study: Study) -> Study | None:
+    """The study that waits longest for the same step, to go on without returning to the queue."""
+    waiting = visible_to(user).filter(state=study.state).exclude(pk=study.pk)
+    unleased = Q(lease_by=None) | Q(lease_until__lte=Now()) | Q(lease_by=user)
+    return waiting.filter(unleased).order_by("received_at", "id").first()
+
+
+def submissions(user: User) -> QuerySet[Submission]:
+    rows = Submission.objects.filter(source__in=sources(user)).select_related("source")
+    return rows.annotate(number_of_unreadable=Count("unreadable")).order_by("-received_at", "-id")
+
+
+def unreadable(user: User) -> QuerySet[Unreadable]:
+    rows = Unreadable.objects.filter(submission__source__in=sources(user))
+    return rows.select_related("submission__source").order_by("-at", "-id")
+
+
+def deliveries(study: Study) -> list[Delivery]:
+    """The deliveries of a study with how many objects each destination has accepted."""
+    accepted = Count("instances", filter=Q(instances__accepted=True))
+    return list(study.deliveries.select_related("destination", "study__source").annotate(accepted=accepted))

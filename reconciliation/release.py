@@ -1,0 +1,75 @@
+"""Release and reject: the gate between an outside study and our archive."""
+
+from django.db import transaction
+from django.utils import timezone
+
+from policies.models import Destination, Reason, User
+from policies.problems import Invalid
+from reconciliation import bell
+from reconciliation.models import Delivery, Finding, Study
+from reconciliation.workflow import move, why_not
+
+
+def release(study: Study, *, to: list[Destination], by: User) -> list[Delivery]:
+    """Open the gate, and put one delivery for each destination in the queue."""
+    if refusal := why_not(study, "release", by):
+        raise refusal
+    for destination in to:
+        if refusal := why_not(study, "release", by, destination=destination):
+            raise refusal
+        if not destination.active:
+            raise Invalid(f"{destination} takes no deliveries at present. Choose another destination.")
+    if not to:
+        raise Invalid("Choose at least one destination.")
+    with transaction.atomic():
+        now = timezone.now()
+        move(
+            study,
+            "release",
+            by=by,
+            detail={"destinations": [str(destination) for destination in to], "mapping": str(study.mapping_id)},
+            released_by=by,
+            released_at=now,
+            lease_by=None,
+            lease_since=None,
+            lease_until=None,
+        )
+        deliveries = [
+            Delivery.objects.create(study=study, destination=destination, mapping_id=study.mapping_id, due_at=now)
+            for destination in to
+        ]
+        for delivery in deliveries:
+            bell.ring("reconciliation.tasks.send", delivery.pk)
+    return deliveries
+
+
+def reject(study: Study, *, reason: Reason, by: User, comment: str = "") -> None:
+    """Keep a study out, with a reason code; its bytes stay until retention says otherwise."""
+    if not reason.active:
+        raise Invalid(f"The reason '{reason}' is no longer in use. Choose another.")
+    move(
+        study,
+        "reject",
+        by=by,
+        reason=f"{reason.sentence} {comment}".strip(),
+        detail={"code": reason.code},
+        rejected_for=reason,
+        lease_by=None,
+        lease_since=None,
+        lease_until=None,
+    )
+
+
+def reinstate(study: Study, *, by: User, comment: str = "") -> None:
+    """Take a rejection back: the study is held again, and everything decided before is decided anew."""
+    with transaction.atomic():
+        undecided = undecide(study)
+        move(study, "reinstate", by=by, reason=comment, rejected_for=None, **undecided)
+
+
+def undecide(study: Study) -> dict:
+    """Withdraw what hung on a decision (mapping, overrides); return the study's columns to be emptied with the move."""
+    study.mappings.filter(undone_at=None).update(undone_at=timezone.now())
+    Finding.objects.filter(study=study).update(overridden_by=None, overridden_at=None, override_reason="")
+    emptied = dict.fromkeys(("local_patient", "order", "mapping", "consent", "retention"))
+    return emptied | {"intent": "", "retention_reason": ""}

@@ -1,0 +1,14 @@
+"""Where the bytes lie: the spool and the vault of this portal, as the settings name them."""
+
+from django.conf import settings
+
+from reconciliation.dicom.spool import Spool
+from reconciliation.dicom.vault import Vault
+
+
+def spool() -> Spool:
+    return Spool(settings.SPOOL_DIR, minimum_free=settings.MINIMUM_FREE_BYTES)
+
+
+def vault() -> Vault:
+    return Vault(settings.VAULT_DIR)

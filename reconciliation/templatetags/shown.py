@@ -1,0 +1,114 @@
+"""DICOM values as people read them: names, days, ages, sizes. A value that cannot be read is shown as it came."""
+
+from datetime import date, datetime
+
+from django import template
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import ngettext
+
+from policies.rules.values import as_date
+
+register = template.Library()
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+DOORS = {
+    "dimse": "DICOM",
+    "stow": "STOW-RS",
+    "upload": "upload",
+    "media": "disc",
+    "watch": "folder",
+}
+# Ledger verbs as they read in a history.
+DEEDS = {
+    "receive": "received",
+    "settle": "held",
+    "map": "mapped",
+    "unmap": "mapping undone",
+    "clear": "cleared",
+    "release": "released",
+    "deliver": "delivered",
+    "reject": "rejected",
+    "reinstate": "rejection taken back",
+    "take over": "taken over",
+    "generate": "order generated",
+}
+
+
+@register.filter
+def person(name: str) -> str:
+    """`Mueller^Anna=...` as "MUELLER, Anna (...)"; "" stays ""."""
+    groups = [written for group in name.split("=") if (written := _group(group))]
+    others = f" ({', '.join(groups[1:])})" if groups[1:] else ""
+    return f"{groups[0]}{others}" if groups else ""
+
+
+def _group(group: str) -> str:
+    family, given, middle, _prefix, suffix = ([part.strip() for part in group.split("^")] + [""] * 5)[:5]
+    return ", ".join(filter(None, (family.upper(), " ".join(filter(None, (given, middle))), suffix)))
+
+
+@register.filter
+def day(value: str | date | None) -> str:
+    """A DA (`YYYYMMDD`) or a date in ISO 8601."""
+    if isinstance(value, date):
+        return f"{value:%Y-%m-%d}"
+    found = as_date((value or "").strip())
+    return f"{found:%Y-%m-%d}" if found else value or ""
+
+
+@register.filter
+def clock(value: str) -> str:
+    """The hours and minutes of a TM."""
+    return f"{value[:2]}:{value[2:4]}" if value[:4].isdigit() and len(value) >= 4 else value
+
+
+@register.filter
+def age(value: str | date | None) -> str:
+    """Years since a birth date, in months below two years; "" when it is unknown or lies ahead."""
+    born = value if isinstance(value, date) else as_date((value or "").strip())
+    today = timezone.localdate()
+    if not born or born > today:
+        return ""
+    months = (today.year - born.year) * 12 + today.month - born.month - (today.day < born.day)
+    return gettext("%d months") % months if months < 24 else gettext("%d y") % (months // 12)
+
+
+@register.filter
+def since(at: datetime) -> str:
+    """How long ago, in its largest unit: "5 min", "3 h", "2 d"."""
+    seconds = max(0, int((timezone.now() - at).total_seconds()))
+    if seconds < MINUTE:
+        return gettext("now")
+    for unit, size in (("min", MINUTE), ("h", HOUR), ("d", DAY)):
+        if seconds < size * (60 if unit == "min" else 48) or unit == "d":
+            return f"{seconds // size} {unit}"
+    return ""
+
+
+@register.filter
+def door(value: str) -> str:
+    return DOORS.get(value, value)
+
+
+@register.filter
+def deed(verb: str) -> str:
+    return DEEDS.get(verb, verb)
+
+
+@register.filter
+def joined(values: list[str]) -> str:
+    return "/".join(values)
+
+
+@register.filter
+def counted(number: int, noun: str) -> str:
+    """`3|counted:"object,objects"` is "3 objects"."""
+    one, many = noun.split(",")
+    return f"{number} {ngettext(one, many, number)}"
+
+
+@register.filter
+def percent(score: float | None) -> str:
+    """Never 100 % and never 0 %: a score is not a certainty."""
+    return "" if score is None else f"{min(99, max(1, round(score * 100)))} %"

@@ -1,0 +1,170 @@
+"""What the study page lays side by side: candidates with their evidence, and the changes that would follow."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from itertools import count
+from typing import NamedTuple
+
+from orders import queries
+from orders.models import Order, Patient
+from policies.rules import matching as rules
+from reconciliation import matching
+from reconciliation.models import Study
+from reconciliation.templatetags.shown import day
+
+PERSON_FIELDS = ("identifier", "family_name", "given_name", "birth_date", "sex")
+DATE_FIELDS = ("birth_date", "study_date")
+DIGITS = 9  # candidates that a key reaches
+FOUND = 20  # patients that a search shows
+
+
+class Mark(NamedTuple):
+    text: str
+    differs: bool
+
+
+class Row(NamedTuple):
+    """One field, both sides, and the rule that judged it."""
+
+    agreement: str
+    field: str
+    rule: str
+    incoming: list[Mark]
+    local: list[Mark]
+
+
+@dataclass
+class Option:
+    """Something that can be chosen: an order of the patient, or the patient without an order."""
+
+    value: str
+    order: Order | None = None
+    score: float | None = None
+    klass: str = ""
+    ambiguous: bool = False
+    rows: list[Row] = field(default_factory=list)
+    taken: bool = False
+    number: int = 0
+
+
+@dataclass
+class Card:
+    """One patient who could be the person in the images."""
+
+    patient: Patient
+    score: float | None = None
+    klass: str = ""
+    ambiguous: bool = False
+    margin: float | None = None
+    runner_up: str = ""
+    rows: list[Row] = field(default_factory=list)
+    options: list[Option] = field(default_factory=list)
+
+
+class Candidate(NamedTuple):
+    patient: Patient
+    order: Order | None
+    score: float
+    klass: str
+    evidence: list[dict]
+    ambiguous: bool = False
+    margin: float | None = None
+    runner_up: str = ""
+
+
+class Board(NamedTuple):
+    """The cards of a study: those proposed, and those that a search or a choice in the address adds."""
+
+    found: list[Card]
+    proposed: list[Card]
+
+
+def board(study: Study, *, words: str = "", choice: str = "") -> Board:
+    proposed = _grouped(_proposals(study))
+    known = {option.value for card in proposed for option in card.options}
+    found = list(queries.search_patients(words).prefetch_related("orders")[:FOUND]) if words else []
+    if choice and choice not in known and (patient := _patient_of(choice)) and patient not in found:
+        found = [patient, *found]
+    shown = _grouped(candidate for patient in found for candidate in _compared(study, patient))
+    proposed = [card for card in proposed if card.patient not in found]
+    _finish(study, [*shown, *proposed])
+    return Board(shown, proposed)
+
+
+def _patient_of(choice: str) -> Patient | None:
+    kind, _, key = choice.partition(":")
+    named = {"orders": key} if kind == "order" else {"pk": key}
+    return Patient.objects.prefetch_related("identifiers", "orders").filter(**named).first()
+
+
+def _proposals(study: Study) -> Iterable[Candidate]:
+    rows = study.proposals.select_related("patient", "order").prefetch_related("patient__identifiers")
+    for row in rows:
+        yield Candidate(
+            row.patient, row.order, row.score, row.klass, row.evidence, row.ambiguous, row.margin, row.runner_up
+        )
+
+
+def _compared(study: Study, patient: Patient) -> Iterable[Candidate]:
+    """A patient whom a person looked up: compared by the same rules as the proposals."""
+    known = {str(row.pk): row for row in (patient, *queries.open_orders(patient))}
+    for candidate in matching._candidates(patient):
+        match = rules.compare(matching.person(study), matching.exam(study), candidate)
+        order = known[match.key] if isinstance(known[match.key], Order) else None
+        yield Candidate(patient, order, match.score, match.klass, [vars(each) for each in match.evidence])
+
+
+def _grouped(candidates: Iterable[Candidate]) -> list[Card]:
+    """One card a patient, in the order in which the patients come; the patient without an order is chosen last."""
+    cards: dict = {}
+    for each in candidates:
+        card = cards.setdefault(each.patient.pk, Card(each.patient))
+        if not card.rows:
+            card.rows = _rows(each.evidence, person=True)
+            card.margin, card.runner_up = each.margin, each.runner_up
+        if each.order is None or card.score is None:
+            card.score, card.klass = each.score, each.klass
+        card.ambiguous = card.ambiguous or each.ambiguous
+        if each.order is not None:
+            rows = _rows(each.evidence, person=False)
+            card.options.append(Option(f"order:{each.order.pk}", each.order, each.score, each.klass, each.ambiguous, rows))
+    for card in cards.values():
+        card.options.append(Option(f"patient:{card.patient.pk}"))
+    return list(cards.values())
+
+
+def _finish(study: Study, cards: list[Card]) -> None:
+    """Give the digits, and say which orders have a study already."""
+    options = [option for card in cards for option in card.options]
+    orders = [option.order.pk for option in options if option.order]
+    others = Study.objects.filter(order__in=orders).exclude(pk=study.pk).exclude(state=Study.State.REJECTED)
+    taken = set(others.values_list("order", flat=True))
+    for number, option in zip(count(1), options, strict=False):
+        option.number = number if number <= DIGITS else 0
+        option.taken = bool(option.order and option.order.pk in taken)
+
+
+def _rows(evidence: list[dict], *, person: bool) -> list[Row]:
+    return [_row(each) for each in evidence if (each["field"] in PERSON_FIELDS) == person]
+
+
+def _row(each: dict) -> Row:
+    incoming, local = each["incoming"], each["local"]
+    if each["field"] in DATE_FIELDS:
+        incoming, local = day(incoming), day(local)
+    differs = each["agreement"] in ("similar", "different")
+    marked = marks(incoming, local) if differs else ([Mark(incoming, False)], [Mark(local, False)])
+    return Row(each["agreement"], each["field"], each["rule"], *marked)
+
+
+def marks(one: str, other: str) -> tuple[list[Mark], list[Mark]]:
+    """Both texts cut where they differ; upper and lower case are the same letter. Unlike texts are marked whole."""
+    matcher = SequenceMatcher(None, one.casefold(), other.casefold(), autojunk=False)
+    if len(one) != len(one.casefold()) or len(other) != len(other.casefold()) or matcher.ratio() < 0.4:
+        return [Mark(one, True)], [Mark(other, True)]
+    left, right = [], []
+    for kind, a, b, c, d in matcher.get_opcodes():
+        left.append(Mark(one[a:b], kind != "equal"))
+        right.append(Mark(other[c:d], kind != "equal"))
+    return [mark for mark in left if mark.text], [mark for mark in right if mark.text]

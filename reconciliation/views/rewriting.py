@@ -1,0 +1,68 @@
+"""The changes of a mapping as rows for people: received, released, and the rule that says so."""
+
+from itertools import groupby
+from typing import NamedTuple
+
+from policies.rules.coercion import Action, Change, Value
+from policies.rules.values import called
+from reconciliation.templatetags.shown import day
+from reconciliation.views.cards import Mark, marks
+
+
+class Line(NamedTuple):
+    """One attribute. `items` are the leaves of a sequence that is written, as (name, value)."""
+
+    name: str
+    action: str
+    before: list[Mark]
+    after: list[Mark]
+    items: list[tuple[str, str]]
+    rule: str
+
+
+class Group(NamedTuple):
+    name: str
+    lines: list[Line]
+    unchanged: list[str]  # attributes that stay as they came
+
+
+def groups(changes: list[Change]) -> list[Group]:
+    """Changes by group, in the order of the plan."""
+    return [_group(name, list(found)) for name, found in groupby(changes, key=lambda change: change.group)]
+
+
+def _group(name: str, changes: list[Change]) -> Group:
+    different = [change for change in changes if not _same(change)]
+    return Group(name, [_line(change) for change in different], [called(c.path) for c in changes if _same(c)])
+
+
+def _same(change: Change) -> bool:
+    """Whether what was received is what is released: nothing to look at."""
+    if change.action in (Action.EMPTY, Action.REMOVE):
+        return not any(change.old)
+    return change.action == Action.SET and change.old == [change.new]
+
+
+def _line(change: Change) -> Line:
+    before = " | ".join(_text(change.path, value) for value in change.old)
+    after = _text(change.path, change.new)
+    items = _leaves(change.new)
+    if items:
+        before, after = ("" if change.action == Action.APPEND else before), ""
+    compared = marks(before, after) if before and after else ([Mark(before, False)], [Mark(after, False)])
+    return Line(called(change.path), change.action.value, *compared, items, change.rule.removeprefix("RAD-61: "))
+
+
+def _text(path: str, value: Value) -> str:
+    if isinstance(value, list):
+        return " · ".join(text for _, text in _leaves(value)) or "\\".join(v for v in value if isinstance(v, str))
+    return day(value) if path.endswith("Date") else value or ""
+
+
+def _leaves(value: Value) -> list[tuple[str, str]]:
+    """(name, value) of everything inside the items of a sequence, at any depth."""
+    found: list[tuple[str, str]] = []
+    for item in value if isinstance(value, list) else []:
+        for keyword, inner in item.items() if isinstance(item, dict) else ():
+            found += _leaves(inner) or [(called(keyword), _text(keyword, inner))]
+    return [(name, text) for name, text in found if text]

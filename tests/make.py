@@ -1,0 +1,166 @@
+"""Things the tests are made of. Studies are real: real objects through spool and intake, and the real verbs after that."""
+
+import itertools
+from datetime import date
+
+from django.contrib.auth.models import Group
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+
+from orders.models import AccessionSequence, Order, Patient
+from policies import roles
+from policies.models import Destination, Grant, Procedure, Reason, RetentionRule, Source, User
+from reconciliation import clearance, delivery, intake, mapping, matching, release, stores
+from reconciliation.dicom.arrival import Door, Origin
+from reconciliation.models import Study
+
+count = itertools.count(1)
+CONSENT = clearance.Given(basis="patient", given_by="The patient", evidence="Form 12 of today")
+
+
+def source(name: str = "General Hospital", **columns) -> Source:
+    columns = {"ae_title": name.upper().replace(" ", "_")[:16], "issuer": name[:64].upper(), **columns}
+    return Source.objects.get_or_create(name=name, defaults=columns)[0]
+
+
+def destination(name: str = "PACS", **columns) -> Destination:
+    columns = {"ae_title": "ARCHIVE", "host": "127.0.0.1", "port": 11113, **columns}
+    return Destination.objects.get_or_create(name=name, defaults=columns)[0]
+
+
+def user(name: str = "desk", *, group: str = "", grants: list[tuple] | None = None) -> User:
+    """`desk`, `releaser`, `manager`, `auditor` are of the standard roles; `grants` gives a group of one's own."""
+    made, _ = User.objects.get_or_create(username=name, defaults={"first_name": name.capitalize()})
+    if grants is not None:
+        mine, _ = Group.objects.get_or_create(name=f"group of {name}")
+        for power, at, to in grants:
+            Grant.objects.get_or_create(group=mine, power=power, source=at, destination=to)
+        made.groups.add(mine)
+    elif group := group or ROLES.get(name, ""):
+        made.groups.add(roles.install()[group])
+    return User.objects.get(pk=made.pk)
+
+
+ROLES = {
+    "frontdesk": "Front desk",
+    "desk": "Reconciliation",
+    "releaser": "Releasing officers",
+    "manager": "Managers",
+    "auditor": "Auditors",
+}
+
+
+def patient(name: str = "Mueller^Anna", *, birth_date: date | None = date(1961, 3, 4), sex="F", ids=None) -> Patient:
+    made = Patient.objects.create(name=name, birth_date=birth_date, sex=sex)
+    for n, (value, issuer) in enumerate(ids or [(f"MRN{next(count):05}", "LOCAL")]):
+        made.identifiers.create(value=value, issuer=issuer, primary=n == 0)
+    return made
+
+
+def order(of: Patient | None = None, **columns) -> Order:
+    columns = {"accession_number": f"ACC{next(count):05}", "description": "CT chest", "modality": "CT", **columns}
+    return Order.objects.create(patient=of or patient(), **columns)
+
+
+def procedure(**columns) -> Procedure:
+    return Procedure.objects.get_or_create(code="OUTCT", defaults={"meaning": "Outside CT, import", **columns})[0]
+
+
+def sequence(**columns) -> AccessionSequence:
+    return AccessionSequence.objects.create(**{"prefix": "IMP", "digits": 8, "issuer": "LOCAL", **columns})
+
+
+def rule(**columns) -> RetentionRule:
+    columns = {"name": "Outside studies", "period": "P1Y", **columns}
+    return RetentionRule.objects.get_or_create(name=columns.pop("name"), defaults=columns)[0]
+
+
+def reason(code: str = "wrong-patient") -> Reason:
+    return Reason.objects.get_or_create(code=code, defaults={"sentence": "These are not our patient's images."})[0]
+
+
+def dataset(file: str = "CT_small.dcm", **keywords) -> Dataset:
+    """A real object of pydicom's own test data under new UIDs, with an outside identity."""
+    ds = dcmread(get_testdata_file(file))
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
+    outside = {
+        "PatientName": "Mueller^Anna",
+        "PatientID": "OUT-7781",
+        "PatientBirthDate": "19610304",
+        "PatientSex": "F",
+        "AccessionNumber": "F-1",
+        "StudyDescription": "CT CHEST",
+    }
+    for keyword, value in (outside | keywords).items():
+        setattr(ds, keyword, value)
+    return ds
+
+
+def spooled(*datasets: Dataset, of: Source | None = None, door: str = Door.DIMSE) -> str:
+    """Put objects into the spool as a door would; the key of the submission."""
+    with stores.spool().open(Origin(door=door, source=str((of or source()).pk), calling_title="SENDER")) as submission:
+        for ds in datasets:
+            with submission.part() as part, open(part.path, "r+b") as file:
+                ds.save_as(file, enforce_file_format=True)
+                file.flush()
+                part.commit()
+        return submission.key
+
+
+def received(*datasets: Dataset, of: Source | None = None) -> Study:
+    """A study that has come in and is not settled yet."""
+    datasets = datasets or (dataset(),)
+    intake.index(spooled(*datasets, of=of))
+    return Study.objects.filter(study_instance_uid=datasets[0].StudyInstanceUID).latest("part")
+
+
+def study(state: str = "held", *, of: Source | None = None, to: Order | None = None, **keywords) -> Study:
+    """A study that has really gone as far as `state`."""
+    made = received(dataset(**keywords), of=of)
+    for step in _STEPS[state]:
+        step(made, to)
+        made = Study.objects.get(pk=made.pk)
+    return made
+
+
+def _settle(made: Study, to) -> None:
+    intake.settle(made)
+    matching.propose(made)
+
+
+def _map(made: Study, to) -> None:
+    mapping.apply(made, order=to or order(), intent="reference", by=user("releaser"))
+
+
+def _clear(made: Study, to) -> None:
+    rule()
+    clearance.clear(made, consent=CONSENT, by=user("releaser"))
+
+
+def _release(made: Study, to) -> None:
+    release.release(made, to=[destination()], by=user("releaser"))
+
+
+def _reject(made: Study, to) -> None:
+    release.reject(made, reason=reason(), by=user("releaser"))
+
+
+def _deliver(made: Study, to) -> None:
+    """As if the archive had accepted every object: what a test of the wire does for real."""
+    for one in made.deliveries.all():
+        claimed = delivery.claim(one.pk)
+        delivery._finish(claimed)
+
+
+_STEPS = {
+    "receiving": [],
+    "held": [_settle],
+    "mapped": [_settle, _map],
+    "cleared": [_settle, _map, _clear],
+    "released": [_settle, _map, _clear, _release],
+    "delivered": [_settle, _map, _clear, _release, _deliver],
+    "rejected": [_settle, _reject],
+}

@@ -1,0 +1,185 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconciliation.dicom.arrival import Origin
+from reconciliation.dicom.spool import OutOfRoom, Spool
+
+PROJECT = Path(__file__).parents[3]
+ORIGIN = Origin(door="upload", user="desk", note="a note")
+
+
+@pytest.fixture
+def spool(tmp_path):
+    return Spool(tmp_path / "spool", minimum_free=0)
+
+
+def keep(submission, data=b"bytes", name=""):
+    with submission.part(name) as part:
+        part.write(data)
+        return part.commit()
+
+
+def names(spool, key):
+    return sorted(path.name for path in spool.folder(key).iterdir())
+
+
+def test_an_arrival_is_whole_only_after_commit(spool):
+    with spool.open(ORIGIN) as submission, submission.part() as part:
+        part.write(b"half")
+        assert spool.whole(submission.key) == []
+        part.commit()
+        assert [arrival.path.read_bytes() for arrival in spool.whole(submission.key)] == [b"half"]
+
+
+def test_what_is_not_committed_is_thrown_away(spool):
+    with spool.open(ORIGIN) as submission:
+        with submission.part() as part:
+            part.write(b"half")
+        assert names(spool, submission.key) == ["origin.json"]
+
+
+def test_arrivals_keep_their_order_and_the_names_their_sender_gave(spool):
+    with spool.open(ORIGIN) as submission:
+        for n in range(11):
+            keep(submission, name="" if n == 3 else f"IMG/{n:04}.dcm")
+
+    arrivals = spool.whole(submission.key)
+    assert [arrival.number for arrival in arrivals] == list(range(1, 12))
+    assert [arrivals[i].name for i in (0, 3, 10)] == ["IMG/0000.dcm", "", "IMG/0010.dcm"]
+
+
+def test_a_name_is_never_a_path(spool, tmp_path):
+    with spool.open(ORIGIN) as submission:
+        keep(submission, name="../../../evil")
+
+    assert names(spool, submission.key) == ["1", "1.json", "origin.json"]
+    assert not (tmp_path / "evil").exists()
+
+
+def test_the_origin_lies_beside_the_bytes_before_the_first_of_them(spool):
+    with spool.open(ORIGIN) as submission:
+        assert spool.origin(submission.key) == ORIGIN
+
+
+def test_submissions_come_oldest_first(spool):
+    made = []
+    for n in range(5):
+        with spool.open(ORIGIN) as submission:
+            made.append(submission.key)
+            os.utime(spool.folder(submission.key) / "origin.json", ns=(0, 1000 - n))
+
+    assert spool.keys() == made[::-1]
+
+
+def test_a_submission_is_open_until_its_door_says_so(spool):
+    submission = spool.open(ORIGIN)
+    assert spool.is_open(submission.key)
+
+    submission.close()
+
+    assert not spool.is_open(submission.key)
+
+
+def test_a_killed_door_leaves_only_a_part_and_no_claim(spool):
+    script = f"""
+import os, signal
+from reconciliation.dicom.arrival import Origin
+from reconciliation.dicom.spool import Spool
+submission = Spool({str(spool.root)!r}, minimum_free=0).open(Origin(door="dimse"))
+whole = submission.part(); whole.write(b"whole"); whole.commit()
+submission.part().write(b"half")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, check=False)
+
+    [key] = spool.keys()
+    assert done.returncode == -signal.SIGKILL
+    assert not spool.is_open(key)
+    assert [arrival.path.read_bytes() for arrival in spool.whole(key)] == [b"whole"]
+    spool.sweep_parts(key)
+    assert names(spool, key) == ["1", "origin.json"]
+
+
+def test_parts_of_an_open_submission_are_left_alone(spool):
+    with spool.open(ORIGIN) as submission, submission.part() as part:
+        spool.sweep_parts(submission.key)
+
+        assert part.path.exists()
+
+
+def test_a_disk_that_cannot_sync_never_gives_a_whole_arrival(spool, monkeypatch):
+    def full(fd):
+        raise OSError(errno.ENOSPC, "no space")
+
+    with spool.open(ORIGIN) as submission, submission.part() as part:
+        part.write(b"data")
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="no space"):
+            part.commit()
+
+    assert spool.whole(submission.key) == []
+
+
+def test_the_file_is_synced_before_it_is_renamed_and_the_folder_after(spool, monkeypatch):
+    seen = []
+    sync = os.fsync
+    with spool.open(ORIGIN) as submission, submission.part() as part:
+        monkeypatch.setattr(os, "fsync", lambda fd: (seen.append(names(spool, submission.key)), sync(fd)))
+        part.commit()
+
+    assert seen == [["1.part", "origin.json"], ["1", "origin.json"]]
+
+
+def test_no_object_begins_when_the_disk_is_nearly_full(tmp_path):
+    spool = Spool(tmp_path, minimum_free=1 << 60)
+
+    with spool.open(ORIGIN) as submission, pytest.raises(OutOfRoom):
+        submission.part()
+
+
+def test_one_intake_at_a_time_holds_a_submission(spool):
+    with spool.open(ORIGIN) as submission:
+        pass
+
+    with spool.claim(submission.key) as first, spool.claim(submission.key) as second:
+        assert (first, second) == (True, False)
+    with spool.claim(submission.key) as again:
+        assert again
+
+
+def test_a_submission_that_is_gone_cannot_be_claimed(spool):
+    with spool.open(ORIGIN) as submission:
+        pass
+    spool.drop(submission.key)
+
+    with spool.claim(submission.key) as held:
+        assert not held
+
+
+def test_only_an_empty_closed_submission_is_dropped(spool):
+    with spool.open(ORIGIN) as submission:
+        with pytest.raises(OSError, match="still open"):
+            spool.drop(submission.key)
+        kept = keep(submission, name="IM1")
+    with pytest.raises(OSError, match="still holds"):
+        spool.drop(submission.key)
+
+    kept.unlink()
+    with spool.claim(submission.key):
+        spool.drop(submission.key)
+        spool.drop(submission.key)
+
+    assert spool.keys() == []
+    assert list(spool.root.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["../vault", "", "/etc", "x/../y"])
+def test_what_is_no_key_of_ours_opens_nothing(spool, key):
+    with pytest.raises(ValueError, match="UUID"):
+        spool.origin(key)

@@ -1,0 +1,86 @@
+import hashlib
+import stat
+
+import pytest
+
+from reconciliation.dicom.vault import Mismatch, Vault, digests
+
+DATA = b"meta|data set"
+DIGEST = hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.fixture
+def vault(tmp_path):
+    return Vault(tmp_path / "vault")
+
+
+@pytest.fixture
+def arrival(tmp_path):
+    path = tmp_path / "1"
+    path.write_bytes(DATA)
+    return path
+
+
+def test_a_file_is_moved_in_under_its_digest_and_cannot_be_written(vault, arrival):
+    inode = arrival.stat().st_ino
+
+    kept = vault.take(arrival, DIGEST)
+
+    assert kept == vault.root / DIGEST[:2] / DIGEST[2:4] / DIGEST
+    assert kept.read_bytes() == DATA
+    assert kept.stat().st_ino == inode
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o440
+    assert not arrival.exists()
+
+
+def test_the_same_bytes_are_kept_once(vault, arrival):
+    first = vault.take(arrival, DIGEST)
+    inode = first.stat().st_ino
+    arrival.write_bytes(DATA)
+
+    assert vault.take(arrival, DIGEST).stat().st_ino == inode
+    assert not arrival.exists()
+
+
+def test_taking_again_after_a_crash_changes_nothing(vault, arrival):
+    kept = vault.take(arrival, DIGEST)
+
+    assert vault.take(arrival, DIGEST) == kept
+    assert kept.read_bytes() == DATA
+
+
+def test_a_file_of_another_size_never_gives_way(vault, arrival):
+    vault.take(arrival, DIGEST)
+    arrival.write_bytes(DATA + b"more")
+
+    with pytest.raises(Mismatch):
+        vault.take(arrival, DIGEST)
+
+    assert arrival.exists()
+
+
+def test_it_has_only_what_it_took(vault, arrival):
+    assert not vault.has(DIGEST)
+    vault.take(arrival, DIGEST)
+    assert vault.has(DIGEST)
+
+
+@pytest.mark.parametrize("digest", ["", "../../etc/passwd", DIGEST.upper(), DIGEST[:-1]])
+def test_only_a_digest_is_a_name(vault, digest):
+    with pytest.raises(ValueError, match="SHA-256"):
+        vault.path(digest)
+
+
+def test_the_second_digest_leaves_the_meta_out(arrival):
+    whole, dataset = digests(arrival, 5)
+
+    assert whole == DIGEST
+    assert dataset == hashlib.sha256(b"data set").hexdigest()
+
+
+def test_digests_of_more_than_one_buffer_are_right(tmp_path):
+    data = bytes(range(256)) * 10_000
+    path = tmp_path / "big"
+    path.write_bytes(data)
+
+    assert digests(path, 300) == (hashlib.sha256(data).hexdigest(), hashlib.sha256(data[300:]).hexdigest())

@@ -1,0 +1,216 @@
+import copy
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from pydicom.uid import generate_uid
+
+from policies.models import LedgerLine
+from reconciliation import intake, stores
+from reconciliation.models import Instance, Study, Submission, Unreadable
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+
+def again(ds, **keywords):
+    """The same object once more, with some attributes changed."""
+    other = copy.deepcopy(ds)
+    for keyword, value in keywords.items():
+        setattr(other, keyword, value)
+    return other
+
+
+def sibling(ds, **keywords):
+    """Another object of the same series."""
+    uid = generate_uid()
+    other = again(ds, SOPInstanceUID=uid, **keywords)
+    other.file_meta.MediaStorageSOPInstanceUID = uid
+    return other
+
+
+def outcomes(*datasets):
+    return [outcome.outcome for outcome in intake.index(make.spooled(*datasets))]
+
+
+def findings(study):
+    return {finding.code: finding.severity for finding in study.findings.all()}
+
+
+def test_what_came_in_is_in_the_queue_as_it_was_sent():
+    ds = make.dataset(StudyDescription="CT CHEST")
+    study = make.received(ds, sibling(ds))
+
+    assert (study.state, study.number_of_instances, study.number_of_series) == ("receiving", 2, 1)
+    assert (study.patient_id, study.patient_birth_date, study.study_description) == ("OUT-7781", "19610304", "CT CHEST")
+    assert study.modalities == ["CT"]
+
+
+def test_the_original_bytes_are_in_the_vault_under_their_digest_and_the_spool_is_empty():
+    key = make.spooled(make.dataset())
+    before = stores.spool().whole(key)[0].path.read_bytes()
+    intake.index(key)
+
+    assert stores.vault().path(Instance.objects.get().digest).read_bytes() == before
+    assert key not in stores.spool().keys()
+
+
+def test_the_same_object_again_is_counted_and_not_kept_twice():
+    ds = make.dataset()
+    study = make.received(ds)
+
+    assert outcomes(ds) == ["duplicate"]
+    study.refresh_from_db()
+    assert (study.number_of_instances, study.duplicates) == (1, 1)
+
+
+def test_the_same_object_with_another_file_meta_is_a_duplicate_too():
+    ds = make.dataset()
+    make.received(ds)
+    other = again(ds)
+    other.file_meta.SourceApplicationEntityTitle = "ELSEWHERE"
+
+    assert outcomes(other) == ["duplicate"]
+
+
+def test_the_same_uid_with_other_content_is_kept_beside_it_and_blocks():
+    ds = make.dataset()
+    study = make.received(ds)
+
+    assert outcomes(again(ds, SeriesDescription="Altered")) == ["conflict"]
+    assert findings(study)["same_uid_other_content"] == "block"
+    assert Instance.objects.filter(sop_instance_uid=ds.SOPInstanceUID).count() == 2
+
+
+def test_another_patients_objects_under_the_same_study_uid_are_a_part_of_their_own_that_blocks():
+    ds = make.dataset()
+    first = make.received(ds)
+    outcomes(sibling(ds, PatientID="OTHER", PatientName="Schmidt^Karl", PatientBirthDate="19400101"))
+
+    second = Study.objects.get(study_instance_uid=ds.StudyInstanceUID, part=1)
+    assert (second.patient_id, second.number_of_instances) == ("OTHER", 1)
+    assert findings(second)["another_patient"] == "block"
+    first.refresh_from_db()
+    assert first.number_of_instances == 1
+
+
+@pytest.mark.parametrize("state", ["released", "rejected"])
+def test_what_comes_after_the_gate_is_a_supplement_that_points_to_the_first(state):
+    ds = make.dataset()
+    first = make.received(ds)
+    for step in make._STEPS[state]:
+        step(first, None)
+    outcomes(sibling(ds))
+
+    late = Study.objects.get(study_instance_uid=ds.StudyInstanceUID, part=1)
+    assert (late.follows, late.state) == (first, "receiving")
+    assert "supplement" in findings(late)
+
+
+def test_a_rejected_study_that_is_sent_again_comes_back_to_the_queue():
+    ds = make.dataset()
+    first = make.received(ds)
+    for step in make._STEPS["rejected"]:
+        step(first, None)
+
+    assert outcomes(ds) == ["held"]
+
+
+def test_objects_that_arrive_while_someone_decides_raise_the_version():
+    ds = make.dataset()
+    study = make.received(ds)
+    for step in make._STEPS["cleared"]:
+        step(study, None)
+    version = study.version
+    outcomes(sibling(ds))
+
+    study.refresh_from_db()
+    assert (study.state, study.number_of_instances) == ("cleared", 2)
+    assert study.version > version
+    assert "late_objects" in findings(study)
+
+
+def test_a_file_that_cannot_be_read_is_kept_listed_and_explained(data_dir):
+    spool = stores.spool()
+    with intake_submission(spool) as submission, submission.part(name="IMG1") as part:
+        part.write(b"this is no image")
+        part.commit()
+    (outcome,) = intake.index(submission.key)
+
+    listed = Unreadable.objects.get()
+    assert outcome.outcome == "rejected"
+    assert (listed.name, listed.reason) == ("IMG1", outcome.reason)
+    assert stores.vault().path(listed.digest).read_bytes() == b"this is no image"
+
+
+def intake_submission(spool):
+    return spool.open(intake_origin())
+
+
+def intake_origin():
+    from_here = make.source()
+    return make.Origin(door="media", source=str(from_here.pk))
+
+
+def test_killed_after_the_vault_and_before_the_rows_it_ends_in_the_same_state(monkeypatch):
+    key = make.spooled(make.dataset())
+    monkeypatch.setattr(intake, "_write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        intake.index(key)
+    monkeypatch.undo()
+
+    assert [outcome.outcome for outcome in intake.index(key)] == ["held"]
+
+
+def test_killed_after_the_rows_and_before_the_spool_it_keeps_one_copy():
+    key = make.spooled(make.dataset())
+    submission = intake._submission(stores.spool(), key)
+    reads = [intake._read(arrival) for arrival in stores.spool().whole(key)]
+    stores.vault().link(reads[0].arrival.path, reads[0].digest)
+    intake._write(submission, reads)
+
+    assert [outcome.outcome for outcome in intake.index(key)] == ["duplicate"]
+    assert Instance.objects.count() == 1
+    assert stores.vault().has(Instance.objects.get().digest)
+
+
+def test_a_study_settles_when_its_door_is_done_and_it_has_been_quiet(settings):
+    study = make.received()
+    assert list(intake.quiet()) == []
+
+    Study.objects.update(last_arrival_at=timezone.now() - timedelta(seconds=settings.SETTLE_SECONDS + 1))
+    assert [one.pk for one in intake.quiet()] == [study.pk]
+
+
+def test_a_study_does_not_settle_while_its_door_is_open(settings):
+    make.received()
+    Study.objects.update(last_arrival_at=timezone.now() - timedelta(seconds=settings.SETTLE_SECONDS + 1))
+    Submission.objects.update(closed_at=None)
+
+    assert list(intake.quiet()) == []
+
+
+def test_a_disc_with_several_patients_is_a_finding_on_each_of_them():
+    one = make.dataset()
+    two = make.dataset(PatientID="X", PatientName="Schmidt^Karl")
+    intake.index(make.spooled(one, two))
+    for study in Study.objects.all():
+        intake.settle(study)
+
+    assert [findings(study)["several_patients"] for study in Study.objects.all()] == ["override", "override"]
+
+
+def test_one_bad_submission_does_not_stop_the_others(monkeypatch):
+    bad, good = make.spooled(make.dataset()), make.spooled(make.dataset())
+    index = intake.index
+    monkeypatch.setattr(intake, "index", lambda key: 1 / 0 if key == bad else index(key))
+
+    assert intake.index_all() >= 1
+    assert Submission.objects.filter(pk=good).exists()
+
+
+def test_reception_and_the_end_of_a_submission_are_in_the_ledger():
+    study = make.received()
+
+    assert LedgerLine.objects.filter(verb="receive", subject_key=str(study.pk)).count() == 1
+    assert LedgerLine.objects.get(verb="end of submission").detail == {"objects": 1, "unreadable": 0}
