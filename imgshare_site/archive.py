@@ -8,8 +8,8 @@ import logging
 from pathlib import Path
 
 from django.conf import settings
-from pydicom.uid import UID
 
+from policies.rules.values import is_uid
 from reconciliation.dicom import header, scp
 from reconciliation.dicom.arrival import Door, Origin
 from reconciliation.dicom.spool import Arrival, Spool
@@ -60,9 +60,8 @@ class Archive:
             found = header.read(arrival.path)
         except header.Unreadable:
             found = header.Header()
-        study, instance = UID(found.StudyInstanceUID), UID(found.SOPInstanceUID)
-        if study.is_valid and instance.is_valid:
-            return self.root / study / f"{instance}.dcm"
+        if is_uid(found.StudyInstanceUID) and is_uid(found.SOPInstanceUID):
+            return self.root / found.StudyInstanceUID / f"{found.SOPInstanceUID}.dcm"
         log.warning("Object %s of submission %s has no valid UIDs; it is kept unfiled", arrival.number, key)
         return self.root / UNFILED / f"{key}-{arrival.number}.dcm"
 

@@ -239,7 +239,7 @@ class Handed(NamedTuple):
 
 CHEST, ABDOMEN, KNEE = "CT_small.dcm", "examples_overlay.dcm", "MR_small.dcm"
 KIDNEY, HEART, HEAD, BONES = "examples_rgb_color.dcm", "examples_ybr_color.dcm", "693_J2KI.dcm", "JPEG2000.dcm"
-BURNED = {"BurnedInAnnotation": "YES"}
+BURNED = {"BurnedInAnnotation": "YES"}  # it is: the scanner has written its hospital into the pixels
 
 HANDED = [
     Handed("General Hospital", 47, [
@@ -256,7 +256,7 @@ HANDED = [
     ]),
     Handed(DISCS, 25, [
         Outside("unreadable", CHEST, 3, "OKAFOR^GRACE", "77120", "20010414", "F", "CT Thorax", "CHEST", 12),
-    ], "Patient says that the disc stuck in her own computer.", "OKAFOR G, CT 12/2", spoilt=True),
+    ], "Patient says that the disc stuck in her own computer.", "OKAFOR G, CT THORAX", spoilt=True),
     Handed("General Hospital", 22, [
         Outside("conflict", KNEE, 3, "NOVAK^DANIEL", "GH-52231", "19640217", "M", "MR KNEE LEFT", "KNEE", 4),
     ]),
@@ -332,7 +332,7 @@ def _hand_in(handed: Handed) -> None:
     with stores.spool().open(origin) as submission:
         for ds in _objects(handed):
             with submission.part() as part:
-                part.write(_bytes(ds))
+                part.write(file_of(ds))
                 part.commit()
     intake.index(submission.key)
 
@@ -340,7 +340,7 @@ def _hand_in(handed: Handed) -> None:
 def _read_disc(handed: Handed) -> None:
     with tempfile.TemporaryDirectory() as disc:
         for n, ds in enumerate(_objects(handed), start=1):
-            Path(disc, f"IMG{n:05}.DCM").write_bytes(_bytes(ds))
+            Path(disc, f"IMG{n:05}.DCM").write_bytes(file_of(ds))
         if handed.spoilt:
             whole = Path(disc, "IMG00001.DCM").read_bytes()
             Path(disc, "IMG00099.DCM").write_bytes(whole[: len(whole) // 2])
@@ -357,7 +357,8 @@ def _objects(handed: Handed) -> list[Dataset]:
     return [_object(outside, n) for outside in handed.studies for n in range(1, outside.images + 1)]
 
 
-def _bytes(ds: Dataset) -> bytes:
+def file_of(ds: Dataset) -> bytes:
+    """An object as a DICOM file (PS3.10)."""
     buffer = io.BytesIO()
     ds.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()

@@ -1,6 +1,38 @@
 """The addresses of the site. What is not under `api/` is for people."""
 
 from django.contrib import admin
-from django.urls import path
+from django.contrib.auth.views import LogoutView
+from django.urls import include, path
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from reconciliation.views import desk, pictures, queue, records, sessions, study
+
+STUDY = "studies/<uuid:key>/"
+
+urlpatterns = [
+    path("", queue.show, name="queue"),
+    path("news/", queue.news, name="news"),
+    path("search/", queue.search, name="search"),
+    path("next/", queue.next_study, name="next"),
+    path(STUDY, study.show, name="study"),
+    path(f"{STUDY}lease/", study.lease_, name="lease"),
+    path(f"{STUDY}candidates/", study.candidates, name="candidates"),
+    path(f"{STUDY}changes/", study.changes, name="changes"),
+    path(f"{STUDY}deliveries/", study.deliveries, name="deliveries"),
+    path(f"{STUDY}settle/", desk.settle, name="settle"),
+    path(f"{STUDY}generate/", desk.generate, name="generate"),
+    path(f"{STUDY}map/", desk.map_, name="map"),
+    path(f"{STUDY}unmap/", desk.unmap, name="unmap"),
+    path(f"{STUDY}clear/", desk.clear, name="clear"),
+    path(f"{STUDY}release/", desk.release_, name="release"),
+    path(f"{STUDY}reject/", desk.reject, name="reject"),
+    path(f"{STUDY}reinstate/", desk.reinstate, name="reinstate"),
+    path(f"{STUDY}retry/", desk.retry, name="retry"),
+    path("pictures/<uuid:key>/", pictures.picture, name="picture"),
+    path("submissions/", records.submissions, name="submissions"),
+    path("unreadable/", records.unreadable, name="unreadable"),
+    path("ledger/", records.ledger, name="ledger"),
+    path("login/", sessions.SignIn.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
+    path("api/", include("reconciliation.api_urls")),
+]

@@ -11,7 +11,7 @@ PLAUSIBLE = 200  # candidates that are compared one by one; more than that is no
 
 
 def search_patients(text: str) -> QuerySet[Patient]:
-    """Patients by identifier, accession number, or the beginning of family and given name; nothing for an empty search."""
+    """Patients by identifier, accession number, or the beginning of family and given name; none for an empty search."""
     words = text.strip()
     if not words:
         return Patient.objects.none()
@@ -34,7 +34,7 @@ def candidates(*, name: str, birth_date: str, patient_ids: list[str]) -> list[Pa
 
 def _day(da: str) -> date | None:
     try:
-        return datetime.strptime(da, "%Y%m%d").date()  # noqa: DTZ007  (DA has no zone)
+        return datetime.strptime(da, "%Y%m%d").date()
     except ValueError:
         return None
 

@@ -16,7 +16,7 @@ class Known(serializers.PrimaryKeyRelatedField):
     default_error_messages = {"does_not_exist": "There is nothing with this id to choose."}
 
     def __init__(self, **kwargs):
-        super().__init__(pk_field=None if kwargs.get("many") else serializers.UUIDField(), **kwargs)
+        super().__init__(pk_field=serializers.UUIDField(), **kwargs)
 
 
 class IdentifierSerializer(serializers.ModelSerializer):

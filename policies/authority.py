@@ -5,7 +5,6 @@ from typing import NamedTuple
 from policies.models import Destination, Grant, Power, Source, User
 from policies.problems import Denied
 
-
 REFUSALS = {
     Power.AUDIT: "Your role may not read the ledger.",
     Power.ORDER: "Your role may not create reconciliation orders.",
@@ -35,7 +34,9 @@ def grants(user: User) -> list[Grant]:
 
 def scope(user: User, power: str) -> Scope:
     """The sources at which `user` holds `power`; any power over a source lets one view its studies."""
-    held = [grant for grant in grants(user) if grant.power == power or (power == Power.VIEW and grant.power != Power.AUDIT)]
+    held = [
+        grant for grant in grants(user) if grant.power == power or (power == Power.VIEW and grant.power != Power.AUDIT)
+    ]
     return Scope(any(g.source_id is None for g in held), frozenset(g.source_id for g in held if g.source_id))
 
 

@@ -21,14 +21,18 @@ class Purpose(models.TextChoices):
     RESEARCH = "research", _("Research")
 
 
-def require_sufficient(*, basis: str, given_by: str, evidence: str, scope: list[str], until: date | None, today: date) -> None:
-    """Raise `Invalid` with what is missing. Consent is given by a named person; every basis needs its evidence in words."""
+def require_sufficient(
+    *, basis: str, given_by: str, evidence: str, scope: list[str], until: date | None, today: date
+) -> None:
+    """Raise `Invalid` with what is missing. A consent names who gave it; every basis needs its evidence in words."""
     if basis not in Basis.values:
         raise Invalid(f"Choose the basis of the consent: {', '.join(Basis.values)}.")
     if basis in (Basis.PATIENT, Basis.GUARDIAN) and not given_by.strip():
         raise Invalid("Say who gave the consent.")
     if not evidence.strip():
-        raise Invalid("Write down the evidence: the form number, who witnessed it, or the treatment or duty it rests on.")
+        raise Invalid(
+            "Write down the evidence: the form number, who witnessed it, or the treatment or duty it rests on."
+        )
     if not scope:
         raise Invalid("Say what the images may be used for.")
     if unknown := set(scope) - set(Purpose.values):

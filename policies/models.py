@@ -9,7 +9,9 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 # PS3.5 table 6.2-1, VR AE: up to 16 characters, no backslash, no control characters, not only spaces.
-ae_title = RegexValidator(r"^(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )$", _("An AE title has 1 to 16 characters, no backslash."))
+ae_title = RegexValidator(
+    r"^(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )$", _("An AE title has 1 to 16 characters, no backslash.")
+)
 # A subset of ISO 8601 durations: whole years, months, weeks, days.
 iso_period = RegexValidator(r"^P(?=\d)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?$", _("Write the period like P5Y, P6M, P30D."))
 
@@ -32,7 +34,9 @@ class Source(models.Model):
     """The organisation or system that something came from; the DICOM door lets in known ones only."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    name = models.CharField(max_length=64, unique=True, help_text=_("As staff call it: the hospital, clinic or system."))
+    name = models.CharField(
+        max_length=64, unique=True, help_text=_("As staff call it: the hospital, clinic or system.")
+    )
     ae_title = models.CharField(
         _("AE title"),
         max_length=16,
@@ -206,3 +210,6 @@ class LedgerHead(models.Model):
     """The newest link of the chain: one row, locked by whoever adds the next line."""
 
     digest = models.CharField(max_length=64, blank=True)
+
+    def __str__(self):
+        return self.digest

@@ -37,8 +37,6 @@ def install() -> dict[str, Group]:
 
 
 def _permissions(*actions: str) -> list[Permission]:
-    codes = [
-        (app, f"{action}_{model}") for app, models in MANAGED.items() for model in models for action in actions
-    ]
+    codes = [(app, f"{action}_{model}") for app, models in MANAGED.items() for model in models for action in actions]
     found = Permission.objects.filter(content_type__app_label__in=MANAGED).select_related("content_type")
     return [one for one in found if (one.content_type.app_label, one.codename) in codes]

@@ -1,4 +1,4 @@
-"""The bell: wakes a worker after the commit. The row stays the queue; a ring that is lost costs a minute, not a study."""
+"""The bell: wakes a worker after the commit. The row stays the queue; a lost ring costs a minute, not a study."""
 
 import logging
 

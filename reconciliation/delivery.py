@@ -178,7 +178,7 @@ def _refuse(delivery: Delivery, problem: str) -> None:
 
 
 def _postpone(delivery: Delivery, problem: str) -> None:
-    """Try again later: 15 s, 30 s, 1 min ... at most an hour, with some chance in it so that many do not come at once."""
+    """Try again later: 15 s, 30 s, 1 min ... at most an hour, a little at random so that many do not come at once."""
     pause = min(15 * 2 ** (delivery.attempts - 1), LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311
     _close(delivery, state=State.QUEUED, due_at=timezone.now() + timedelta(seconds=pause), problem=problem)
 

@@ -6,11 +6,11 @@ only then does it leave the spool. Running it again ends in the same state.
 
 import logging
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import DataError, IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -27,6 +27,12 @@ from reconciliation.workflow import move
 
 log = logging.getLogger(__name__)
 BATCH = 100  # arrivals in one transaction
+SERIES_FACTS = {
+    "modality": "Modality",
+    "series_number": "SeriesNumber",
+    "series_description": "SeriesDescription",
+    "body_part_examined": "BodyPartExamined",
+}
 TRIES = 5  # at a batch, when another intake wrote the same study at the same moment
 
 
@@ -153,14 +159,25 @@ def _read(arrival: Arrival) -> _Read:
 
 def _write(submission: Submission, reads: list[_Read]) -> list[Outcome]:
     """All rows of one batch in one transaction; again when another intake was faster with the same study."""
-    for _ in range(TRIES - 1):
+    for attempt in range(1, TRIES + 1):
         try:
             with transaction.atomic():
                 return _Batch(submission).write(reads)
         except IntegrityError:
+            if attempt == TRIES:
+                raise
             log.info("Submission %s met another intake; trying the batch again", submission.pk)
+        except DataError:
+            return _write_singly(submission, reads)
+
+
+def _write_singly(submission: Submission, reads: list[_Read]) -> list[Outcome]:
+    """One object that the database cannot hold must not keep the others out: it is listed as unreadable."""
+    if len(reads) > 1:
+        return [outcome for read in reads for outcome in _write(submission, [read])]
+    log.exception("Arrival %s of submission %s does not fit the database", reads[0].arrival.number, submission.pk)
     with transaction.atomic():
-        return _Batch(submission).write(reads)
+        return _Batch(submission).write([replace(reads[0], header=None, reason=_DOES_NOT_FIT)])
 
 
 class _Batch:
@@ -190,7 +207,7 @@ class _Batch:
             submission=self.submission,
             number=arrival.number,
             defaults={
-                "name": arrival.name[-255:],
+                "name": arrival.name.replace("\0", "")[-255:],
                 "reason": read.reason,
                 "digest": read.digest,
                 "size": arrival.path.stat().st_size,
@@ -231,15 +248,9 @@ class _Batch:
         found = read.header
         key = (study.pk, found.SeriesInstanceUID)
         if key not in self.series:
+            said = {column: parts.fit(Series(), column, getattr(found, word)) for column, word in SERIES_FACTS.items()}
             self.series[key], created = Series.objects.get_or_create(
-                study=study,
-                series_instance_uid=found.SeriesInstanceUID,
-                defaults={
-                    "modality": found.Modality[:16],
-                    "series_number": found.SeriesNumber[:12],
-                    "series_description": found.SeriesDescription[:64],
-                    "body_part_examined": found.BodyPartExamined[:16],
-                },
+                study=study, series_instance_uid=found.SeriesInstanceUID, defaults=said
             )
             self._tally(study.pk, study).new_series += created
         return Instance(
@@ -248,7 +259,7 @@ class _Batch:
             sop_instance_uid=found.SOPInstanceUID,
             sop_class_uid=found.SOPClassUID,
             transfer_syntax_uid=found.TransferSyntaxUID,
-            instance_number=found.InstanceNumber[:12],
+            instance_number=parts.fit(Instance(), "instance_number", found.InstanceNumber),
             frames=found.NumberOfFrames or 1,
             rows=found.Rows,
             columns=found.Columns,
@@ -258,7 +269,7 @@ class _Batch:
         )
 
     def _tell(self, tally: _Tally) -> None:
-        """Write what the batch adds to one study. Its version goes up, so that nobody commits what they have not seen."""
+        """Write what the batch adds to one study. Its version goes up: nobody commits what they have not seen."""
         study, rows = Study.objects.filter(pk=tally.study.pk), tally.instances
         if not rows:
             study.update(duplicates=F("duplicates") + tally.duplicates)
@@ -281,6 +292,7 @@ class _Batch:
             parts.find(tally.study, "late_objects", Finding.Severity.WARN, _LATE)
 
 
+_DOES_NOT_FIT = "The header of this object holds values that cannot be filed. Ask the sender for a corrected copy."
 _DUPLICATE = "This object is already here with the same content; it was counted, not kept twice."
 _CONFLICT = (
     "An object with this SOP Instance UID is already here with other content. Both are kept; "

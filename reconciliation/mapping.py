@@ -26,14 +26,18 @@ def preview(study: Study, *, order: Order | None = None, patient: Patient | None
     if order is None and patient is None:
         raise Invalid("Choose an order, or a patient for an import without an order.")
     if (patient or order.patient).identifier() is None:
-        raise Invalid("This patient has no identifier of ours, so the study could not be filed. Register the patient first.")
+        raise Invalid(
+            "This patient has no identifier of ours, so the study could not be filed. Register the patient first."
+        )
     try:
         return coercion.plan(_incoming(study), local=_local(order, patient), importer=_importer(study))
     except ValueError as refusal:
         raise Invalid(str(refusal)) from refusal
 
 
-def apply(study: Study, *, by: User, intent: str, order: Order | None = None, patient: Patient | None = None) -> Mapping:
+def apply(
+    study: Study, *, by: User, intent: str, order: Order | None = None, patient: Patient | None = None
+) -> Mapping:
     """Map the study: store the decision with its changes. Nothing is written to any object before it is sent."""
     if refusal := why_not(study, "map", by):
         raise refusal

@@ -1,4 +1,4 @@
-"""Matching: candidates for a held study, compared and ranked. Nothing is ever chosen here, and absence is never kept."""
+"""Matching: candidates for a held study, compared and ranked. Nothing is chosen here, and absence is never kept."""
 
 from django.db import transaction
 from django.db.models import Q

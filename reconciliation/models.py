@@ -11,6 +11,8 @@ from policies.consent import Basis
 from policies.models import Intent
 from reconciliation.dicom.arrival import Door
 
+UID = 128  # PS3.5 9.1 allows 64 characters; what comes is sometimes longer, and is kept as it is
+
 
 class Submission(models.Model):
     """What one sender handed over at one time: an association, a disc, a folder."""
@@ -51,7 +53,7 @@ class Study(models.Model):
         REJECTED = "rejected", _("Rejected")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    study_instance_uid = models.CharField(max_length=64)
+    study_instance_uid = models.CharField(max_length=UID)
     part = models.PositiveIntegerField(default=0)
     follows = models.ForeignKey("self", models.PROTECT, null=True, related_name="followed_by")
     state = models.CharField(max_length=12, choices=State, default=State.RECEIVING)
@@ -76,7 +78,9 @@ class Study(models.Model):
     institution_name = models.CharField(max_length=64, blank=True)
     modalities = models.JSONField(default=list)
     body_parts = models.JSONField(default=list)
-    deidentified = models.BooleanField(default=False, help_text=_("(0012,0062) is YES, or (0028,0303) says that dates were changed."))
+    deidentified = models.BooleanField(
+        default=False, help_text=_("(0012,0062) is YES, or (0028,0303) says that dates were changed.")
+    )
     burned_in = models.BooleanField(default=False, help_text=_("(0028,0301) Burned In Annotation is YES."))
     search_key = models.CharField(max_length=500, blank=True)
 
@@ -144,7 +148,7 @@ class Study(models.Model):
 
 class Series(models.Model):
     study = models.ForeignKey(Study, models.CASCADE, related_name="series")
-    series_instance_uid = models.CharField(max_length=64)
+    series_instance_uid = models.CharField(max_length=UID)
     modality = models.CharField(max_length=16, blank=True)
     series_number = models.CharField(max_length=12, blank=True)
     series_description = models.CharField(max_length=64, blank=True)
@@ -166,9 +170,9 @@ class Instance(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     series = models.ForeignKey(Series, models.CASCADE, related_name="instances")
     submission = models.ForeignKey(Submission, models.PROTECT, related_name="instances")
-    sop_instance_uid = models.CharField(max_length=64, db_index=True)
-    sop_class_uid = models.CharField(max_length=64)
-    transfer_syntax_uid = models.CharField(max_length=64)
+    sop_instance_uid = models.CharField(max_length=UID, db_index=True)
+    sop_class_uid = models.CharField(max_length=UID)
+    transfer_syntax_uid = models.CharField(max_length=UID)
     instance_number = models.CharField(max_length=12, blank=True)
     frames = models.PositiveIntegerField(default=1)
     rows = models.PositiveIntegerField(default=0)

@@ -1,6 +1,8 @@
-"""Parts: which study row an object belongs to. Objects of another patient, or after the gate, begin a part of their own."""
+"""Parts: which study row an object belongs to. Objects of another patient, or after the gate, begin a new part."""
 
 from datetime import datetime
+
+from django.db.models import Model
 
 from policies import audit
 from policies.rules.matching import name_key
@@ -75,7 +77,12 @@ def _begin(header: Header, submission: Submission, parts: list[Study], *, now: d
     detail = {"door": submission.door, "calling_title": submission.calling_title, "submission": str(submission.pk)}
     audit.record(audit.PORTAL, "receive", part, detail=detail)
     if strangers := [other for other in parts if not same_person(other, header)]:
-        find(part, "another_patient", Finding.Severity.BLOCK, _ANOTHER_PATIENT.format(state=strangers[0].get_state_display()))
+        find(
+            part,
+            "another_patient",
+            Finding.Severity.BLOCK,
+            _ANOTHER_PATIENT.format(state=strangers[0].get_state_display()),
+        )
     elif parts:
         find(part, "supplement", Finding.Severity.WARN, _SUPPLEMENT.format(state=parts[0].get_state_display()))
     return part
@@ -93,12 +100,18 @@ def find(study: Study, code: str, severity: str, sentence: str) -> None:
     Finding.objects.get_or_create(study=study, code=code, defaults={"severity": severity, "sentence": sentence})
 
 
+def fit(row: Model, column: str, value: str) -> str:
+    """A text as this column can hold it: for reading and searching only, the original keeps every byte."""
+    return value.replace("\0", "").strip()[: row._meta.get_field(column).max_length]
+
+
 def learn(study: Study, header: Header) -> None:
     """Fill what the study does not know yet from an object's header (in memory; the caller writes)."""
     for column, keyword in FACTS.items():
-        if not getattr(study, column) and (value := getattr(header, keyword).strip()):
-            setattr(study, column, value[: Study._meta.get_field(column).max_length])
+        if not getattr(study, column):
+            setattr(study, column, fit(study, column, getattr(header, keyword)))
     for column, value in (("modalities", header.Modality), ("body_parts", header.BodyPartExamined)):
+        value = value.replace("\0", "")
         if value and value not in getattr(study, column):
             getattr(study, column).append(value)
     dates_shifted = header.LongitudinalTemporalInformationModified not in ("", "UNMODIFIED")

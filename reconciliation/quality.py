@@ -1,8 +1,8 @@
 """Quality: the findings of the record quality rules, put on a study when it settles."""
 
+from policies.rules import quality as rules
 from reconciliation.models import Finding, Study
 from reconciliation.parts import FACTS, find
-from policies.rules import quality as rules
 
 SEVERAL_PATIENTS = "This submission holds studies of {count} patients. Make sure that this is the right one."
 

@@ -36,7 +36,17 @@ def visible_to(user: User) -> QuerySet[Study]:
 
 def get(user: User, key) -> Study:
     """One visible study; `Http404` for what does not exist and for what one may not know of."""
-    related = ("source", "submission", "local_patient", "order", "mapping", "consent", "retention", "lease_by", "released_by")
+    related = (
+        "source",
+        "submission",
+        "local_patient",
+        "order",
+        "mapping",
+        "consent",
+        "retention",
+        "lease_by",
+        "released_by",
+    )
     return get_object_or_404(visible_to(user).select_related(*related, "rejected_for", "follows"), pk=key)
 
 
@@ -83,7 +93,7 @@ def _key(text: str) -> uuid.UUID:
 
 
 def page(rows: QuerySet, *, cursor: str = "", by: str = "received_at", size: int = PAGE) -> Page:
-    """One page of rows ordered by (-`by`, -id). `r <= x and not (r = x and id >= y)` keeps to the index; OR does not."""
+    """One page of rows ordered by (-`by`, -id). `r <= x and not (r = x and id >= y)` keeps the index, OR does not."""
     if cursor:
         at, key = _decode(cursor)
         rows = rows.filter(**{f"{by}__lte": at}).exclude(**{by: at, "id__gte": key})

@@ -1,4 +1,4 @@
-"""Things the tests are made of. Studies are real: real objects through spool and intake, and the real verbs after that."""
+"""Things the tests are made of. Studies are real: real objects through spool and intake, then the real verbs."""
 
 import itertools
 from datetime import date

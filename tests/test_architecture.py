@@ -79,6 +79,13 @@ def test_all_four_rooms_are_looked_at():
     assert {path.relative_to(ROOT).parts[0] for path in MODULES} == set(ROOMS)
 
 
+def test_every_folder_of_tests_is_a_package():
+    """Two modules of one name in two folders would otherwise stop the whole run."""
+    folders = {path.parent for path in (ROOT / "tests").rglob("*.py")}
+
+    assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
 @each_module
 def test_rooms_import_one_way(path):
     above = ROOMS[ROOMS.index(path.relative_to(ROOT).parts[0]) + 1 :]

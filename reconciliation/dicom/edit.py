@@ -35,17 +35,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from policies.rules.coercion import Action, Change, Item, Value
 from policies.rules.values import refuse_unwritable
 from reconciliation.dicom import elements
-from reconciliation.dicom.elements import (
-    PIXEL_DATA,
-    SPECIFIC_CHARACTER_SET,
-    TEXTS,
-    UNREADABLE,
-    Characters,
-    Encoding,
-    Malformed,
-    Notation,
-    Source,
-)
+from reconciliation.dicom.elements import SPECIFIC_CHARACTER_SET, Characters, Encoding, Malformed, Notation, Source
 
 HEAD_MAXIMUM = 512 << 20  # bytes that `make` holds in memory; `write` has no such limit
 DEFERRED = 1 << 20  # bytes; larger values are compared in the files, not in memory
@@ -58,7 +48,7 @@ MODIFIED_ATTRIBUTES, ORIGINAL_ATTRIBUTES = 0x04000550, 0x04000561
 # What tells of the change itself loses nothing by it: not listed, but for an earlier value of the last two.
 UNLISTED = {ORIGINAL_ATTRIBUTES, CONTRIBUTING_EQUIPMENT, COERCION_TIME, ORIGIN_STATUS}
 MAC_PARAMETERS, DIGITAL_SIGNATURES = 0x4FFE0001, 0xFFFAFFFA
-WRITABLE = TEXTS | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "SQ", "TM", "UI", "UR"}
+WRITABLE = elements.TEXTS | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "SQ", "TM", "UI", "UR"}
 
 
 class CannotWrite(Exception):
@@ -308,7 +298,7 @@ def _original_attributes(listed: set[int], before: dict[int, bytes], fresh: byte
 
 def _refuse_late_elements(source: Source, rewritten: dict[int, bytes]) -> None:
     tags = [element.tag for element in source.elements]
-    late = tags[tags.index(PIXEL_DATA) + 1 :] if PIXEL_DATA in tags else []
+    late = tags[tags.index(elements.PIXEL_DATA) + 1 :] if elements.PIXEL_DATA in tags else []
     if found := rewritten.keys() & set(late):
         names = ", ".join(map(_name, sorted(found)))
         raise CannotWrite(f"The object has {names} behind its pixel data, where no change can be made safely.")
@@ -340,14 +330,18 @@ def differences(original: Path, made: Path, changes: Sequence[Change]) -> list[s
     """What is not as planned in a made file, as sentences without values; none where all is.
 
     pydicom reads both files and nothing of the splice is used. Pixel data and what follows are compared block by block,
-    so memory stays flat (but for deflated objects).
+    so memory stays flat (but for deflated objects). Raises OSError where a file cannot be opened.
     """
     try:
         with open(original, "rb") as one, open(made, "rb") as other:
             before, after = _read(one), _read(other)
             tails = [] if _same_bytes(one, other) else ["The pixel data, or what follows, is not the original's."]
+            if elements.is_sound(original) and not elements.is_sound(made):
+                return ["The object that was made is damaged: its sequences do not have the lengths that they claim."]
             return [*_meta_differs(before, after), *_data_set_differs(before, after, changes), *tails]
-    except (InvalidDicomError, zlib.error, *UNREADABLE) as error:
+    except (InvalidDicomError, zlib.error, *elements.UNREADABLE) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
         return [f"The object that was made cannot be compared with its original ({type(error).__name__})."]
 
 
@@ -447,7 +441,7 @@ def _unchanged(before: Dataset, after: Dataset, tag: int, *, decoded: bool = Fal
         return raw[0] == raw[1] and one.VR == other.VR
     if before[tag].VR == "SQ":
         return len(before[tag].value) == len(after[tag].value) and _items_unchanged(before, after, tag, decoded=decoded)
-    if len(raw) == 2 and before[tag].VR not in TEXTS:
+    if len(raw) == 2 and before[tag].VR not in elements.TEXTS:
         return raw[0] == raw[1]
     return before[tag].value == after[tag].value
 

@@ -22,16 +22,13 @@ from typing import NamedTuple
 from pydicom.charset import STAND_ALONE_ENCODINGS, decode_bytes, encode_string, python_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
+from pydicom.uid import ExplicitVRLittleEndian as Explicit
+from pydicom.uid import ImplicitVRLittleEndian as Implicit
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, EXPLICIT_VR_LENGTH_32, PN_DELIMS, TEXT_VR_DELIMS, VR
 
 UNDEFINED = 0xFFFFFFFF
@@ -48,7 +45,8 @@ CUT_OFF = "The object is cut off, or its structure cannot be followed: ask the s
 HEADERS = {"<": struct.Struct("<HH2sH"), ">": struct.Struct(">HH2sH")}
 TAGGED = {"<": struct.Struct("<HHI"), ">": struct.Struct(">HHI")}
 # What pydicom raises on bytes that are not what their element says.
-UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, EOFError, RecursionError)
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, OSError, EOFError)
+UNREADABLE += (BytesLengthException, struct.error, RecursionError)
 LENGTHS = {"<": struct.Struct("<I"), ">": struct.Struct(">I")}
 
 
@@ -224,7 +222,7 @@ def _source(fileno: int, data: mmap.mmap, size: int) -> Source:
     syntax = meta.get(TRANSFER_SYNTAX_UID, b"").rstrip(b"\0 ").decode("latin-1") or _guessed(data, start)
     deflated = syntax == DeflatedExplicitVRLittleEndian
     content, start = (_inflated(data[start:]), 0) if deflated else (data, start)
-    encoding = Encoding(implicit=syntax == ImplicitVRLittleEndian, little=syntax != ExplicitVRBigEndian)
+    encoding = Encoding(implicit=syntax == Implicit, little=syntax != ExplicitVRBigEndian)
     _refuse_another_encoding(content, start, encoding, syntax)
     return Source(fileno, size, content, syntax, meta, encoding, _top_level(content, start, encoding), start, deflated)
 
@@ -242,11 +240,9 @@ def _file_meta(data, position: int, size: int) -> tuple[dict[int, bytes], int]:
 def _guessed(data, start: int) -> UID:
     """The transfer syntax of a file that does not tell, by its first element (the rule of pydicom)."""
     if data[start + 4 : start + 6] not in KNOWN:
-        return ImplicitVRLittleEndian
+        return Implicit
     # Groups stay below 0x0400 at the start of a data set: a larger one is read in the wrong order of bytes.
-    return (
-        ExplicitVRBigEndian if int.from_bytes(data[start : start + 2], "little") >= 0x0400 else ExplicitVRLittleEndian
-    )
+    return ExplicitVRBigEndian if int.from_bytes(data[start : start + 2], "little") >= 0x0400 else Explicit
 
 
 def _refuse_another_encoding(data, start: int, encoding: Encoding, syntax: str) -> None:
@@ -283,6 +279,27 @@ def _top_level(data, start: int, encoding: Encoding) -> tuple[Element, ...]:
     if not found:
         raise Malformed("The object has no data set: ask the sender for it again.")
     return tuple(found)
+
+
+def is_sound(path: Path) -> bool:
+    """Whether the sequences and items of a file, at all depths, fill exactly the room that they claim."""
+    try:
+        with opened(path) as source:
+            return all(_is_sound(source.data, element, source.encoding) for element in source.elements)
+    except (Malformed, RecursionError):
+        return False
+
+
+def _is_sound(data, element: Element, encoding: Encoding) -> bool:
+    if _vr(element) != "SQ":
+        return True
+    inside = inner(data, element.value, element.vr, _as_written(element, encoding))
+    position = element.value
+    for item in items(data, position, element.end, inside):
+        position = item.after
+        if not all(_is_sound(data, deeper, inside) for deeper in walk(data, item.start, item.end, inside)):
+            return False
+    return position == element.end - 8 * element.undefined
 
 
 def file_head(sop_class: bytes, sop_instance: bytes, syntax: bytes) -> bytes:

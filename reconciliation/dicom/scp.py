@@ -45,6 +45,7 @@ C_STORE_RQ, C_STORE_RSP, NO_DATA_SET = 0x0001, 0x8001, 0x0101
 LONGEST_COMMAND = 1 << 16
 LONGEST_PDU = 1 << 20  # of association requests, which have no agreed length
 GOODBYE = 5  # seconds that shutdown gives an association to end
+POLL = 0.1  # seconds between looks for a shutdown
 PATIENCE = 0.002  # seconds in one wait for the socket, while nothing is to be sent
 LOST_LETTERS = (uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian)
 
@@ -99,7 +100,7 @@ def serve(listener: Listener, *, spool: Spool, admit: Admit, refused: Refused) -
     )
     server.spool = spool
     ae._servers.append(server)  # where AE.start_server keeps it, and where `shutdown` looks
-    threading.Thread(target=server.serve_forever, name="dicom-door", daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[POLL], name="dicom-door", daemon=True).start()
     return server
 
 
@@ -162,6 +163,8 @@ class DoorServer(ThreadedAssociationServer):
 
     def shutdown(self) -> None:
         """Stop listening, then end what still runs; an object that is not whole by then was never promised."""
+        if self not in self.ae._servers:  # shut already
+            return
         super().shutdown()
         for assoc in self.active_associations:
             assoc.abort()
@@ -266,11 +269,13 @@ class Reception(DIMSEServiceProvider):
 
     def leave(self) -> None:
         """The association is over, in whatever way: an unfinished object is thrown away, the submission closed."""
-        if self._store:
-            self._store.refuse(CANNOT_UNDERSTAND, "cut")
+        try:
+            if self._store:
+                self._store.refuse(CANNOT_UNDERSTAND, "cut")
+        finally:
             self._store = None
-        if self._submission:
-            self._submission.close()
+            if self._submission:
+                self._submission.close()
 
     def _take_command(self, context_id: int, data: memoryview, *, last: bool) -> None:
         self._command += data
@@ -286,10 +291,11 @@ class Reception(DIMSEServiceProvider):
         if self._store:  # a new request before the last object was whole
             self._store.refuse(CANNOT_UNDERSTAND, "cut")
         self._store = Store(context_id, command)
-        self._guarded(self._begin)
         if _number(command, 0x0800) == NO_DATA_SET:
             self._store.refuse(CANNOT_UNDERSTAND, "no data set came with the request")
             self._answer()
+        else:
+            self._guarded(self._begin)
 
     def _begin(self, store: Store) -> None:
         sop_class, sop_instance = store.uid_of(0x0002), store.uid_of(0x1000)

@@ -1,13 +1,15 @@
 """DICOM values as people read them: names, days, ages, sizes. A value that cannot be read is shown as it came."""
 
 from datetime import date, datetime
+from textwrap import wrap
 
 from django import template
 from django.utils import timezone
-from django.utils.translation import gettext
-from django.utils.translation import ngettext
+from django.utils.translation import gettext, ngettext
 
+from policies import authority
 from policies.rules.values import as_date
+from reconciliation import lease
 
 register = template.Library()
 
@@ -33,6 +35,12 @@ DEEDS = {
     "take over": "taken over",
     "generate": "order generated",
 }
+
+
+@register.inclusion_tag("_icon.html")
+def icon(name: str) -> dict:
+    """A drawing beside a word that says the same; never instead of it."""
+    return {"name": name}
 
 
 @register.filter
@@ -112,3 +120,33 @@ def counted(number: int, noun: str) -> str:
 def percent(score: float | None) -> str:
     """Never 100 % and never 0 %: a score is not a certainty."""
     return "" if score is None else f"{min(99, max(1, round(score * 100)))} %"
+
+
+@register.filter
+def may(user, power: str) -> bool:
+    """Whether this person holds a power anywhere, for links that would else lead to a refusal."""
+    return not authority.why_not(user, power)
+
+
+@register.filter
+def standing(findings, severity: str) -> int:
+    """How many findings of a severity still stand."""
+    return sum(one.severity == severity and one.overridden_by_id is None for one in findings)
+
+
+@register.filter
+def held_by(study):
+    """Who has a study open, None when nobody has."""
+    return lease.holder(study)
+
+
+@register.filter
+def points(distance: float) -> int:
+    """A distance between two scores, in points of a hundred."""
+    return round(distance * 100)
+
+
+@register.filter
+def wrapped(sentence: str) -> list[tuple[int, str]]:
+    """Lines of a sentence that is drawn, each with its height."""
+    return [(124 + 18 * n, line) for n, line in enumerate(wrap(sentence, 42)[:4])]

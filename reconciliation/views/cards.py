@@ -56,8 +56,8 @@ class Card:
     score: float | None = None
     klass: str = ""
     ambiguous: bool = False
-    margin: float | None = None
-    runner_up: str = ""
+    ahead: float | None = None  # of the next patient; None where there is no other
+    runner_up: Patient | None = None
     rows: list[Row] = field(default_factory=list)
     options: list[Option] = field(default_factory=list)
 
@@ -69,8 +69,6 @@ class Candidate(NamedTuple):
     klass: str
     evidence: list[dict]
     ambiguous: bool = False
-    margin: float | None = None
-    runner_up: str = ""
 
 
 class Board(NamedTuple):
@@ -82,6 +80,9 @@ class Board(NamedTuple):
 
 def board(study: Study, *, words: str = "", choice: str = "") -> Board:
     proposed = _grouped(_proposals(study))
+    if len(proposed) > 1:
+        proposed[0].runner_up = proposed[1].patient
+        proposed[0].ahead = proposed[0].score - proposed[1].score
     known = {option.value for card in proposed for option in card.options}
     found = list(queries.search_patients(words).prefetch_related("orders")[:FOUND]) if words else []
     if choice and choice not in known and (patient := _patient_of(choice)) and patient not in found:
@@ -101,9 +102,7 @@ def _patient_of(choice: str) -> Patient | None:
 def _proposals(study: Study) -> Iterable[Candidate]:
     rows = study.proposals.select_related("patient", "order").prefetch_related("patient__identifiers")
     for row in rows:
-        yield Candidate(
-            row.patient, row.order, row.score, row.klass, row.evidence, row.ambiguous, row.margin, row.runner_up
-        )
+        yield Candidate(row.patient, row.order, row.score, row.klass, row.evidence, row.ambiguous)
 
 
 def _compared(study: Study, patient: Patient) -> Iterable[Candidate]:
@@ -122,13 +121,14 @@ def _grouped(candidates: Iterable[Candidate]) -> list[Card]:
         card = cards.setdefault(each.patient.pk, Card(each.patient))
         if not card.rows:
             card.rows = _rows(each.evidence, person=True)
-            card.margin, card.runner_up = each.margin, each.runner_up
         if each.order is None or card.score is None:
             card.score, card.klass = each.score, each.klass
         card.ambiguous = card.ambiguous or each.ambiguous
         if each.order is not None:
             rows = _rows(each.evidence, person=False)
-            card.options.append(Option(f"order:{each.order.pk}", each.order, each.score, each.klass, each.ambiguous, rows))
+            card.options.append(
+                Option(f"order:{each.order.pk}", each.order, each.score, each.klass, each.ambiguous, rows)
+            )
     for card in cards.values():
         card.options.append(Option(f"patient:{card.patient.pk}"))
     return list(cards.values())

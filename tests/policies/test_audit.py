@@ -12,7 +12,13 @@ def test_a_line_says_who_what_why_and_from_where():
     line = audit.record("Lee", "reject", "study", key="k1", reason="Not ours.", detail={"code": "x"})
     audit.whence.reset(token)
 
-    assert (line.actor, line.verb, line.subject_key, line.reason, line.address) == ("Lee", "reject", "k1", "Not ours.", "10.0.0.7")
+    assert (line.actor, line.verb, line.subject_key, line.reason, line.address) == (
+        "Lee",
+        "reject",
+        "k1",
+        "Not ours.",
+        "10.0.0.7",
+    )
 
 
 def test_each_line_carries_the_digest_of_the_one_before():

@@ -29,7 +29,12 @@ def test_a_release_can_be_limited_to_a_destination():
 
 
 def test_source_and_destination_must_come_from_the_same_grant():
-    here, there, pacs, vna = make.source("Here"), make.source("There"), make.destination("PACS"), make.destination("VNA")
+    here, there, pacs, vna = (
+        make.source("Here"),
+        make.source("There"),
+        make.destination("PACS"),
+        make.destination("VNA"),
+    )
     lee = make.user("lee", grants=[(Power.RELEASE, here, pacs), (Power.RELEASE, there, vna)])
 
     assert "to VNA" in authority.why_not(lee, Power.RELEASE, source=here, destination=vna)
@@ -37,7 +42,10 @@ def test_source_and_destination_must_come_from_the_same_grant():
 
 def test_whoever_works_on_a_source_may_view_it_but_an_auditor_of_the_ledger_may_not():
     here = make.source("Here")
-    lee, eve = make.user("lee", grants=[(Power.REJECT, here, None)]), make.user("eve", grants=[(Power.AUDIT, None, None)])
+    lee, eve = (
+        make.user("lee", grants=[(Power.REJECT, here, None)]),
+        make.user("eve", grants=[(Power.AUDIT, None, None)]),
+    )
 
     assert here in authority.scope(lee, Power.VIEW)
     assert not authority.scope(eve, Power.VIEW)

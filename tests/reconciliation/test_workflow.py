@@ -61,7 +61,7 @@ def test_a_step_and_its_ledger_line_land_together(monkeypatch):
     study, officer = make.study("mapped"), make.user("releaser")
     monkeypatch.setattr(audit, "digest", lambda line: None)  # the ledger cannot take this line
 
-    with pytest.raises(Exception, match="(?i)null"):
+    with pytest.raises(Exception, match=r"(?i)null"):
         move(study, "unmap", by=officer, local_patient=None)
 
     assert Study.objects.get(pk=study.pk).state == "mapped"

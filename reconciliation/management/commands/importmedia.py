@@ -37,13 +37,12 @@ class Command(BaseCommand):
         facts = {name: options[name] for name in ("user", "note", "label")}
         origin = Origin(door=Door.MEDIA, source=str(source(options["source"]).pk), **facts)
         spool = stores.spool()
-        with spool.open(origin) as submission:
-            with claimed(spool, submission.key):
-                for found in media.walk(path):
-                    self.receive(submission, found)
-                submission.close()
-                for outcome in intake.index_claimed(spool, submission.key):
-                    self.tell(**{k: v for k, v in asdict(outcome).items() if k != "number"})
+        with spool.open(origin) as submission, claimed(spool, submission.key):
+            for found in media.walk(path):
+                self.receive(submission, found)
+            submission.close()
+            for outcome in intake.index_claimed(spool, submission.key):
+                self.tell(**{k: v for k, v in asdict(outcome).items() if k != "number"})
         self.summarise(submission.key)
 
     def receive(self, submission: Submission, found: media.Found) -> None:

@@ -59,6 +59,25 @@ def test_a_file_of_another_size_never_gives_way(vault, arrival):
     assert arrival.exists()
 
 
+def test_a_linked_file_stays_in_the_spool_until_intake_lets_it_go(vault, arrival):
+    kept = vault.link(arrival, DIGEST)
+
+    assert kept.stat().st_ino == arrival.stat().st_ino
+    assert vault.link(arrival, DIGEST) == kept
+    arrival.unlink()
+    assert kept.read_bytes() == DATA
+
+
+def test_a_second_name_is_not_given_over_a_file_of_another_size(vault, arrival, tmp_path):
+    vault.link(arrival, DIGEST)
+    (tmp_path / "2").write_bytes(DATA + b"more")
+
+    with pytest.raises(Mismatch):
+        vault.link(tmp_path / "2", DIGEST)
+
+    assert vault.path(DIGEST).read_bytes() == DATA
+
+
 def test_it_has_only_what_it_took(vault, arrival):
     assert not vault.has(DIGEST)
     vault.take(arrival, DIGEST)

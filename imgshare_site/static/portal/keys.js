@@ -1,0 +1,77 @@
+// Keys of the desk. An element says its own key (data-key); links and buttons are pressed, fields get the focus.
+// Single keys rest while somebody types, and can be switched off (WCAG 2.1.4).
+"use strict";
+{
+  const STORED = "single-keys";
+  const TYPED = "textarea, select, [contenteditable], input:not([type=radio], [type=checkbox])";
+  let prefix = "";
+
+  const on = () => localStorage.getItem(STORED) !== "off";
+  const typing = (target) => target.matches?.(TYPED);
+  const refusal = () => document.getElementById("refusal");
+
+  function press(element) {
+    if (element.disabled) return;
+    if (element.matches("input[type=radio]") && /^[1-9]$/.test(element.dataset.key)) element.click();
+    if (element.matches("a, button, summary")) return element.click();
+    element.focus();
+    element.select?.();
+  }
+
+  function move(step) {
+    const rows = [...document.querySelectorAll("a.row")];
+    const here = rows.indexOf(document.activeElement);
+    rows.at(Math.min(Math.max(here + step, 0), rows.length - 1))?.focus();
+  }
+
+  function key(event) {
+    if (event.key === "Escape") return leave(event);
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !on()) return;
+    if (typing(event.target) || document.querySelector("dialog[open]")) return;
+    const pressed = prefix + event.key;
+    prefix = "";
+    if (pressed === "g") prefix = "g ";
+    else if (pressed === "j") move(1);
+    else if (pressed === "k") move(-1);
+    else {
+      const found = document.querySelector(`[data-key="${CSS.escape(pressed)}"]`);
+      if (!found) return;
+      event.preventDefault();
+      press(found);
+    }
+  }
+
+  function leave(event) {
+    const drawer = event.target.closest?.("details.drawer[open]");
+    if (drawer) {
+      drawer.open = false;
+      drawer.querySelector("summary").focus();
+    } else if (typing(event.target)) event.target.blur();
+  }
+
+  document.addEventListener("keydown", key);
+  document.addEventListener("click", (event) => {
+    const opener = event.target.closest("[data-opens]");
+    if (opener) document.getElementById(opener.dataset.opens).showModal();
+  });
+  document.addEventListener("DOMContentLoaded", () => {
+    const choice = document.getElementById("keys-on");
+    if (!choice) return;
+    choice.checked = on();
+    choice.addEventListener("change", () => localStorage.setItem(STORED, choice.checked ? "on" : "off"));
+  });
+
+  // An answer that never came, or a crash: said where refusals are said.
+  for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
+    document.addEventListener(failure, (event) => {
+      if (event.detail.requestConfig?.verb === "get" || event.detail.elt?.id === "lease") return;
+      refusal().textContent = refusal().dataset.noAnswer;
+    });
+  }
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.elt.matches("form")) refusal().replaceChildren();
+  });
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (event.detail.target.id === "refusal") refusal().focus();
+  });
+}

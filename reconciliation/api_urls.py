@@ -1,0 +1,48 @@
+"""The addresses of the REST calls. A verb of the workflow has its own name here: links are made from it."""
+
+from csp.decorators import csp_update
+from django.urls import path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from reconciliation.views import api, api_lists, api_orders, api_studies
+
+app_name = "api"
+
+# Swagger UI writes styles into its own page, which carries no data of ours. Its scripts come from our own origin.
+docs = csp_update({"style-src": ["'self'", "'unsafe-inline'"]})(
+    SpectacularSwaggerSplitView.as_view(url_name="api:schema")
+)
+
+urlpatterns = [
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", docs, name="docs"),
+    path("me/", api_lists.me, name="me"),
+    path("studies/", api_studies.studies, name="studies"),
+    path("studies/<uuid:key>/", api_studies.study, name="study"),
+    path("studies/<uuid:key>/lease/", api_studies.Lease.as_view(), name="lease"),
+    path("studies/<uuid:key>/proposals/", api_studies.proposals, name="proposals"),
+    path("studies/<uuid:key>/preview/", api_studies.preview, name="preview"),
+    path("studies/<uuid:key>/changes/", api_studies.changes, name="changes"),
+    path("studies/<uuid:key>/history/", api_studies.history, name="history"),
+    path("studies/<uuid:key>/deliveries/", api_studies.deliveries, name="deliveries"),
+    path("studies/<uuid:key>/settle/", api_studies.settle, name="settle"),
+    path("studies/<uuid:key>/map/", api_studies.map_study, name="map"),
+    path("studies/<uuid:key>/unmap/", api_studies.unmap, name="unmap"),
+    path("studies/<uuid:key>/clear/", api_studies.clear, name="clear"),
+    path("studies/<uuid:key>/release/", api_studies.release_study, name="release"),
+    path("studies/<uuid:key>/reject/", api_studies.reject, name="reject"),
+    path("studies/<uuid:key>/reinstate/", api_studies.reinstate, name="reinstate"),
+    path("deliveries/<uuid:key>/retry/", api_studies.retry, name="retry"),
+    path("orders/", api_orders.Orders.as_view(), name="orders"),
+    path("orders/<uuid:key>/", api_orders.order, name="order"),
+    path("patients/", api_orders.Patients.as_view(), name="patients"),
+    path("patients/<uuid:key>/", api_orders.patient, name="patient"),
+    path("submissions/", api_lists.submissions, name="submissions"),
+    path("submissions/<uuid:key>/", api_lists.submission, name="submission"),
+    path("sources/", api_lists.sources, name="sources"),
+    path("destinations/", api_lists.destinations, name="destinations"),
+    path("procedures/", api_lists.procedures, name="procedures"),
+    path("retention-rules/", api_lists.retention_rules, name="retention-rules"),
+    path("reasons/", api_lists.reasons, name="reasons"),
+    re_path("", api.nothing_here),
+]

@@ -1,0 +1,350 @@
+"""Studies and what hangs on them as the REST calls show them. What calls take: views/api_bodies.py."""
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.reverse import reverse
+
+from orders.serializers import OrderSerializer, PatientSerializer
+from policies import authority
+from policies.models import Destination, LedgerLine, Power, Procedure, Reason, RetentionRule, Source
+from reconciliation import delivery, lease, workflow
+from reconciliation.models import Consent, Delivery, Finding, Mapping, Proposal, Study, Submission, Unreadable
+
+VIEWS = ("proposals", "preview", "changes", "history", "deliveries", "lease")  # what else a study has an address for
+
+
+class RefusalSerializer(serializers.Serializer):
+    """Why not, in a sentence that staff can act on."""
+
+    problem = serializers.CharField(help_text="denied, conflict, invalid, unauthenticated, not_found, ...")
+    detail = serializers.CharField()
+    fields_ = serializers.DictField(child=serializers.ListField(child=serializers.CharField()), required=False)
+
+    def get_fields(self):
+        shape = super().get_fields()
+        return {name.rstrip("_"): field for name, field in shape.items()}
+
+
+class SourceSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Source
+        fields = ["id", "name", "active"]
+
+
+class DestinationSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Destination
+        fields = ["id", "name", "offered"]
+
+
+class ProcedureSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Procedure
+        fields = ["id", "code", "scheme", "meaning", "modality"]
+
+
+class RetentionRuleSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = RetentionRule
+        fields = ["id", "name", "period"]
+
+
+class OfferedRuleSerializer(RetentionRuleSerializer):
+    proposed = serializers.BooleanField(help_text="Whether policy proposes it for the study asked about.")
+
+    class Meta(RetentionRuleSerializer.Meta):
+        fields = ["id", "name", "period", "proposed"]
+
+
+class ReasonSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Reason
+        fields = ["code", "sentence"]
+
+
+class AsReceivedSerializer(serializers.ModelSerializer):
+    """What the objects say, as they came: DICOM texts, dates as YYYYMMDD."""
+
+    class Meta:
+        model = Study
+        fields = [
+            "patient_name",
+            "patient_id",
+            "issuer_of_patient_id",
+            "patient_birth_date",
+            "patient_sex",
+            "accession_number",
+            "study_date",
+            "study_time",
+            "study_description",
+            "study_id",
+            "referring_physician_name",
+            "institution_name",
+            "modalities",
+            "body_parts",
+            "deidentified",
+            "burned_in",
+        ]
+
+
+class LocalSerializer(serializers.ModelSerializer):
+    """Whose the study is here, and which order it belongs to; nulls until it is mapped."""
+
+    patient = PatientSerializer(source="local_patient", allow_null=True)
+    order = OrderSerializer(allow_null=True)
+
+    class Meta:
+        model = Study
+        fields = ["patient", "order", "intent"]
+
+
+class CountsSerializer(serializers.Serializer):
+    series = serializers.IntegerField(source="number_of_series")
+    instances = serializers.IntegerField(source="number_of_instances")
+    duplicates = serializers.IntegerField()
+    bytes = serializers.IntegerField(source="size")
+
+
+class FindingSerializer(serializers.ModelSerializer):
+    open = serializers.BooleanField(source="is_open", help_text="Whether it stands in the way of clearance.")
+    overridden_by = serializers.CharField(allow_null=True)
+
+    class Meta:
+        model = Finding
+        fields = ["code", "severity", "sentence", "open", "overridden_by", "overridden_at", "override_reason"]
+
+
+class ConsentSerializer(serializers.ModelSerializer):
+    recorded_by = serializers.CharField()
+
+    class Meta:
+        model = Consent
+        fields = ["basis", "given_by", "scope", "evidence", "until", "recorded_by", "recorded_at"]
+
+
+class LeaseSerializer(serializers.Serializer):
+    holder = serializers.CharField()
+    mine = serializers.BooleanField()
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField()
+
+
+class StepSerializer(serializers.Serializer):
+    """A step that leads on from here; `why_not` is empty when you may take it now."""
+
+    verb = serializers.CharField()
+    words = serializers.CharField()
+    why_not = serializers.CharField(allow_blank=True)
+    url = serializers.URLField()
+
+
+class StudySerializer(serializers.ModelSerializer):
+    """One outside study. Needs the request in its context: leases and steps depend on who asks."""
+
+    follows = serializers.SerializerMethodField()
+    source = SourceSerializer()
+    as_received = AsReceivedSerializer(source="*")
+    local = LocalSerializer(source="*")
+    counts = CountsSerializer(source="*")
+    findings = FindingSerializer(many=True)
+    lease = serializers.SerializerMethodField()
+    offered = serializers.SerializerMethodField()
+    consent = ConsentSerializer(allow_null=True)
+    retention = RetentionRuleSerializer(allow_null=True)
+    released_by = serializers.CharField(allow_null=True)
+    rejected_for = ReasonSerializer(allow_null=True)
+    links = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Study
+        fields = [
+            "id",
+            "state",
+            "version",
+            "study_instance_uid",
+            "part",
+            "follows",
+            "source",
+            "submission",
+            "received_at",
+            "last_arrival_at",
+            "as_received",
+            "local",
+            "counts",
+            "best_class",
+            "best_score",
+            "findings",
+            "lease",
+            "offered",
+            "consent",
+            "retention",
+            "retention_reason",
+            "released_by",
+            "released_at",
+            "rejected_for",
+            "links",
+        ]
+
+    @extend_schema_field(serializers.UUIDField(allow_null=True))
+    def get_follows(self, study):
+        """The part before this one, unless it came from a source that one may not know of."""
+        visible = authority.scope(self.context["request"].user, Power.VIEW)
+        return study.follows_id if study.follows and study.follows.source_id in visible else None
+
+    @extend_schema_field(LeaseSerializer(allow_null=True))
+    def get_lease(self, study):
+        if (holder := lease.holder(study)) is None:
+            return None
+        mine = holder == self.context["request"].user
+        said = {"holder": str(holder), "mine": mine, "since": study.lease_since, "until": study.lease_until}
+        return LeaseSerializer(said).data
+
+    @extend_schema_field(StepSerializer(many=True))
+    def get_offered(self, study):
+        offered = workflow.offered(study, self.context["request"].user)
+        return [
+            {"verb": verb, "words": workflow.MOVES[verb].words, "why_not": why_not, "url": self._url(verb, study)}
+            for verb, why_not in offered.items()
+        ]
+
+    @extend_schema_field(serializers.DictField(child=serializers.URLField()))
+    def get_links(self, study):
+        return {"self": self._url("study", study)} | {name: self._url(name, study) for name in VIEWS}
+
+    def _url(self, name: str, study: Study) -> str:
+        return reverse(f"api:{name}", [study.pk], request=self.context["request"])
+
+
+class EvidenceSerializer(serializers.Serializer):
+    """One field of the comparison, with the rule that judged it."""
+
+    field = serializers.CharField()
+    agreement = serializers.CharField()
+    incoming = serializers.CharField()
+    local = serializers.CharField()
+    rule = serializers.CharField()
+    weight = serializers.FloatField()
+
+
+class ProposalSerializer(serializers.ModelSerializer):
+    patient = PatientSerializer()
+    order = OrderSerializer(allow_null=True)
+    evidence = EvidenceSerializer(many=True)
+
+    class Meta:
+        model = Proposal
+        fields = ["rank", "patient", "order", "score", "class", "margin", "runner_up", "ambiguous", "evidence"]
+        extra_kwargs = {"class": {"source": "klass"}}
+
+
+class ChangeSerializer(serializers.Serializer):
+    """One attribute as it will be sent. `old` lists the distinct values that the study has now."""
+
+    path = serializers.CharField()
+    action = serializers.CharField(help_text="set, empty, remove or append")
+    old = serializers.ListField(child=serializers.JSONField())
+    new = serializers.JSONField(allow_null=True)
+    rule = serializers.CharField()
+    group = serializers.CharField()
+
+
+class ChangesSerializer(serializers.Serializer):
+    changes = ChangeSerializer(many=True)
+
+
+class MappedSerializer(ChangesSerializer):
+    study = StudySerializer()
+
+
+class MappingSerializer(serializers.ModelSerializer):
+    made_by = serializers.CharField()
+
+    class Meta:
+        model = Mapping
+        fields = ["id", "patient", "order", "intent", "made_by", "made_at"]
+
+
+class DecidedSerializer(ChangesSerializer):
+    mapping = MappingSerializer(allow_null=True)
+
+
+class LedgerLineSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = LedgerLine
+        fields = ["at", "actor", "verb", "reason", "detail"]
+
+
+class DeliverySerializer(serializers.ModelSerializer):
+    """On its way to one destination; `retry_barred` is empty when you may have it sent again now."""
+
+    destination = DestinationSerializer()
+    accepted = serializers.IntegerField(help_text="Objects that the destination has accepted.")
+    instances = serializers.IntegerField(source="study.number_of_instances")
+    retry_barred = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Delivery
+        fields = [
+            "id",
+            "destination",
+            "state",
+            "accepted",
+            "instances",
+            "attempts",
+            "due_at",
+            "delivered_at",
+            "problem",
+            "retry_barred",
+        ]
+
+    def get_retry_barred(self, row) -> str:
+        return delivery.why_not_retry(row, self.context["request"].user)
+
+
+class UnreadableSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Unreadable
+        fields = ["id", "number", "name", "reason", "size", "at"]
+
+
+class SubmissionSerializer(serializers.ModelSerializer):
+    """What one sender handed over at one time. A list shows the first unreadable arrivals, the submission all."""
+
+    source = SourceSerializer()
+    number_of_instances = serializers.IntegerField()
+    number_of_unreadable = serializers.IntegerField()
+    studies = serializers.PrimaryKeyRelatedField(many=True, read_only=True, help_text="Studies that began with it.")
+    unreadable = UnreadableSerializer(source="arrivals", many=True)
+
+    class Meta:
+        model = Submission
+        fields = [
+            "id",
+            "door",
+            "source",
+            "calling_title",
+            "user",
+            "label",
+            "note",
+            "received_at",
+            "closed_at",
+            "number_of_instances",
+            "number_of_unreadable",
+            "studies",
+            "unreadable",
+        ]
+
+
+class GrantedSerializer(serializers.Serializer):
+    """A power, and where it is held; null is everywhere."""
+
+    power = serializers.CharField()
+    source = serializers.UUIDField(source="source_id", allow_null=True)
+    destination = serializers.UUIDField(source="destination_id", allow_null=True)
+
+
+class MeSerializer(serializers.Serializer):
+    id = serializers.UUIDField()
+    username = serializers.CharField()
+    name = serializers.CharField()
+    powers = GrantedSerializer(many=True)

@@ -1,0 +1,118 @@
+"""What the REST calls take: bodies, and what may stand after the question mark."""
+
+from rest_framework import serializers
+
+from orders.models import Order, Patient
+from orders.serializers import Known
+from policies.consent import Basis, Purpose
+from policies.models import Destination, Intent, Reason, RetentionRule
+from policies.rules.matching import Class
+
+ORDERS = Order.objects.select_related("patient").prefetch_related("patient__identifiers")
+PATIENTS = Patient.objects.prefetch_related("identifiers")
+
+
+class OneOf(serializers.ChoiceField):
+    """A choice whose refusal names what there is to choose."""
+
+    def __init__(self, choices, **kwargs):
+        super().__init__(choices, **kwargs)
+        self.error_messages["invalid_choice"] = f"Choose one of: {', '.join(map(str, self.choices))}."
+
+
+class Cursor(serializers.Serializer):
+    cursor = serializers.CharField(default="", max_length=300, help_text="As given in `next`.")
+
+
+class StudyFilters(Cursor):
+    state = serializers.CharField(default="", max_length=100, help_text="`open`, or states with commas between them.")
+    source = serializers.UUIDField(required=False)
+    modality = serializers.RegexField(r"^[A-Z0-9_ ]{1,16}$", required=False)
+    mine = serializers.BooleanField(default=False, help_text="Those on which you hold the lease.")
+    q = serializers.CharField(
+        default="", max_length=200, help_text="Words of the name, an identifier, a number, a UID."
+    )
+
+    def get_fields(self):
+        classes = OneOf([*map(str, Class), "none"], required=False, help_text="Of the best proposal.")
+        return super().get_fields() | {"class": classes}
+
+
+class PatientFilters(serializers.Serializer):
+    # The cursor is the id of the last patient seen: the list goes by name, and a name has no place in an address.
+    cursor = serializers.UUIDField(required=False, help_text="As given in `next`.")
+    q = serializers.CharField(default="", max_length=200, help_text="An identifier, an accession number, or a name.")
+
+
+class OrderFilters(Cursor):
+    q = serializers.CharField(default="", max_length=200, help_text="An accession number, or what finds a patient.")
+    patient = serializers.UUIDField(required=False)
+
+
+class OfStudy(serializers.Serializer):
+    study = serializers.UUIDField(required=False, help_text="What may be chosen for this study.")
+
+
+class Seen(serializers.Serializer):
+    """`version` is the one that the caller saw; a stale one is refused. Without it the present one counts."""
+
+    version = serializers.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
+
+
+class TakeLease(serializers.Serializer):
+    reason = serializers.CharField(default="", allow_blank=True, help_text="Needed to take it over from somebody.")
+
+
+class Choice(serializers.Serializer):
+    """An order, or a patient alone for an import without an order."""
+
+    order = Known(queryset=ORDERS, default=None, allow_null=True)
+    patient = Known(queryset=PATIENTS, default=None, allow_null=True)
+
+
+class MapStudy(Choice, Seen):
+    intent = OneOf(Intent.choices)
+
+
+class UnmapStudy(Seen):
+    reason = serializers.CharField(default="", allow_blank=True)
+
+
+class GivenConsent(serializers.Serializer):
+    basis = OneOf(Basis.choices)
+    evidence = serializers.CharField()
+    given_by = serializers.CharField(default="", allow_blank=True, max_length=200)
+    scope = serializers.ListField(child=OneOf(Purpose.choices), default=["care"])
+    until = serializers.DateField(default=None, allow_null=True)
+
+
+class Override(serializers.Serializer):
+    code = serializers.CharField(max_length=48)
+    reason = serializers.CharField()
+
+
+class ClearStudy(Seen):
+    consent = GivenConsent()
+    retention = Known(
+        queryset=RetentionRule.objects.filter(active=True),
+        default=None,
+        allow_null=True,
+        help_text="A rule of retention-rules/; null keeps the one that policy proposes.",
+    )
+    retention_reason = serializers.CharField(default="", allow_blank=True)
+    overrides = Override(many=True, default=list)
+
+
+class ReleaseStudy(Seen):
+    destinations = Known(queryset=Destination.objects.all(), many=True, allow_empty=False)
+
+
+class RejectStudy(Seen):
+    reason = serializers.SlugRelatedField(
+        "code", queryset=Reason.objects.all(), error_messages={"does_not_exist": "There is no such reason to choose."}
+    )
+    comment = serializers.CharField(default="", allow_blank=True)
+
+
+class ReinstateStudy(Seen):
+    comment = serializers.CharField(default="", allow_blank=True)

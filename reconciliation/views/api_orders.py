@@ -1,0 +1,120 @@
+"""REST: our patients and orders. They belong to no source: whoever may view studies of one may look for them."""
+
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import PolymorphicProxySerializer
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from orders import entry, generation, queries
+from orders.models import Order, Patient
+from orders.serializers import EnterOrderSerializer, GenerateOrderSerializer, OrderSerializer, PatientSerializer
+from policies.models import Source
+from policies.problems import Invalid
+from reconciliation import queue
+from reconciliation.views import api_bodies as bodies
+from reconciliation.views.api import body, call, described, filters, listed, page_of, paged, require_reader
+
+MADE = PolymorphicProxySerializer(
+    component_name="MakeOrder",
+    serializers=[GenerateOrderSerializer, EnterOrderSerializer],
+    resource_type_field_name=None,
+)
+
+
+class Orders(APIView):
+    @described("orders", gives=page_of(OrderSerializer), filters=bodies.OrderFilters)
+    def get(self, request: Request) -> Response:
+        """Orders, newest first: of one patient, or of those whom a search finds."""
+        require_reader(request)
+        given = filters(bodies.OrderFilters, request)
+        return paged(orders_found(given), OrderSerializer, request, cursor=given["cursor"], by="created_at")
+
+    @described("make_order", takes=MADE, gives=OrderSerializer, status=201)
+    def post(self, request: Request) -> Response:
+        """Generate a reconciliation order; with `origin` "entered", enter the order of another system by hand."""
+        entered = isinstance(request.data, dict) and request.data.get("origin") == Order.Origin.ENTERED
+        made = entered_order(request) if entered else generated_order(request)
+        return Response(OrderSerializer(made).data, status=201)
+
+
+def orders_found(given: dict) -> QuerySet[Order]:
+    """An accession number names its order; any other search finds the orders of the patients that it finds."""
+    rows = bodies.ORDERS.order_by("-created_at", "-id")
+    if patient := given.get("patient"):
+        rows = rows.filter(patient=patient)
+    if words := given["q"]:
+        numbered = rows.filter(accession_number__iexact=words)
+        patients = queries.search_patients(words).order_by().values("pk")
+        return numbered if numbered.exists() else rows.filter(patient__in=patients)
+    return rows
+
+
+def entered_order(request: Request) -> Order:
+    given = body(EnterOrderSerializer, request)
+    columns = {name: value for name, value in given.items() if name not in ("origin", "patient")}
+    return entry.enter(given["patient"], by=request.user, **columns)
+
+
+def generated_order(request: Request) -> Order:
+    given = body(GenerateOrderSerializer, request)
+    source = given.get("source") and source_named(request, given["source"])
+    return generation.generate(
+        given["patient"],
+        procedure=given["procedure"],
+        by=request.user,
+        body_part=given.get("body_part", ""),
+        source=source,
+    )
+
+
+def source_named(request: Request, key) -> Source:
+    if (source := queue.sources(request.user).filter(pk=key).first()) is None:
+        raise ValidationError({"source": ["There is nothing with this id to choose."]})
+    return source
+
+
+@call("GET", gives=OrderSerializer)
+def order(request: Request, key) -> Response:
+    """One order with its patient."""
+    require_reader(request)
+    return Response(OrderSerializer(get_object_or_404(bodies.ORDERS, pk=key)).data)
+
+
+class Patients(APIView):
+    @described("patients", gives=page_of(PatientSerializer), filters=bodies.PatientFilters)
+    def get(self, request: Request) -> Response:
+        """Patients whom a search finds, by name; none without one."""
+        require_reader(request)
+        given = filters(bodies.PatientFilters, request)
+        found = patients_after(queries.search_patients(given["q"]), given.get("cursor"))
+        more = len(found) > queue.PAGE
+        following = str(found[queue.PAGE - 1].pk) if more else ""
+        return listed(found[: queue.PAGE], PatientSerializer, request, following=following)
+
+    @described("register_patient", takes=PatientSerializer, gives=PatientSerializer, status=201)
+    def post(self, request: Request) -> Response:
+        """Register a patient by hand, with at least one identifier of ours."""
+        made = entry.register(by=request.user, **body(PatientSerializer, request))
+        return Response(PatientSerializer(made).data, status=201)
+
+
+def patients_after(rows: QuerySet[Patient], key: UUID | None) -> list[Patient]:
+    """The patients that follow one by name: a page, and one row more if there is another page."""
+    if key:
+        if (last := Patient.objects.filter(pk=key).first()) is None:
+            raise Invalid("The patient with whom the last page ended is gone. Start again from the first page.")
+        seen = Q(name_key=last.name_key, pk__lte=last.pk)
+        rows = rows.filter(name_key__gte=last.name_key).exclude(seen)
+    return list(rows[: queue.PAGE + 1])
+
+
+@call("GET", gives=PatientSerializer)
+def patient(request: Request, key) -> Response:
+    """One patient with all identifiers."""
+    require_reader(request)
+    return Response(PatientSerializer(get_object_or_404(bodies.PATIENTS, pk=key)).data)

@@ -1,0 +1,119 @@
+"""The steps that people take on a study: each POST reads its form, calls one verb, and says what came of it."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_POST
+
+from orders import generation
+from reconciliation import clearance, delivery, intake, mapping, matching, queue, release, workflow
+from reconciliation.forms import Again, Choice, Clearance, Generation, Rejection, Release, read, version
+from reconciliation.models import Delivery, Study
+from reconciliation.views.study import after
+
+
+def _seen(request: HttpRequest, key) -> Study:
+    """The study as the person saw it: a verb refuses when it has another version by now."""
+    study = queue.get(request.user, key)
+    study.version = version(request)
+    return study
+
+
+@require_POST
+def settle(request: HttpRequest, key) -> HttpResponse:
+    study = _seen(request, key)
+    intake.settle(study, by=request.user)
+    matching.propose(study)
+    messages.success(request, "Held: whatever comes now begins a part of its own.")
+    return after(request, study, "settle")
+
+
+@require_POST
+def map_(request: HttpRequest, key) -> HttpResponse:
+    study = _seen(request, key)
+    said = read(Choice(request.POST))
+    mapped = mapping.apply(study, by=request.user, intent=said["intent"], **said["choice"])
+    messages.success(request, f"Mapped to {mapped.order or 'the patient, without an order'}. Record the consent next.")
+    return after(request, study, "map")
+
+
+@require_POST
+def unmap(request: HttpRequest, key) -> HttpResponse:
+    study = _seen(request, key)
+    mapping.unmap(study, by=request.user, reason=request.POST.get("reason", "").strip())
+    matching.propose(study)
+    messages.success(request, "The mapping is undone. The study is held again.")
+    return after(request, study, "unmap")
+
+
+@require_POST
+def clear(request: HttpRequest, key) -> HttpResponse:
+    study, form = _seen(request, key), Clearance(request.POST)
+    said = read(form)
+    clearance.clear(
+        study,
+        consent=form.given(),
+        by=request.user,
+        rule=said["rule"],
+        rule_reason=said["rule_reason"],
+        overrides=form.overrides(),
+    )
+    messages.success(request, "Cleared. It waits for a releasing officer.")
+    return after(request, study, "clear")
+
+
+@require_POST
+def release_(request: HttpRequest, key) -> HttpResponse:
+    study = _seen(request, key)
+    to = list(read(Release(request.POST))["to"])
+    deliveries = release.release(study, to=to, by=request.user)
+    waiting = f"{len(deliveries)} {'delivery' if len(deliveries) == 1 else 'deliveries'} waiting"
+    messages.success(request, f"Released to {', '.join(map(str, to))}. {waiting}.")
+    return after(request, study, "release")
+
+
+@require_POST
+def reject(request: HttpRequest, key) -> HttpResponse:
+    study = _seen(request, key)
+    said = read(Rejection(request.POST))
+    release.reject(study, reason=said["reason"], by=request.user, comment=said["comment"])
+    messages.success(request, "Rejected. The objects stay until retention says otherwise.")
+    return after(request, study, "reject")
+
+
+@require_POST
+def reinstate(request: HttpRequest, key) -> HttpResponse:
+    study = _seen(request, key)
+    release.reinstate(study, by=request.user, comment=request.POST.get("comment", "").strip())
+    matching.propose(study)
+    messages.success(request, "The rejection is taken back. The study is held again.")
+    return after(request, study, "reinstate")
+
+
+@require_POST
+def retry(request: HttpRequest, key) -> HttpResponse:
+    """Send one delivery of this study again."""
+    study = queue.get(request.user, key)
+    one = get_object_or_404(
+        Delivery.objects.filter(study=study).select_related("study__source", "destination"),
+        pk=read(Again(request.POST))["delivery"],
+    )
+    delivery.retry(one, by=request.user)
+    messages.success(request, f"{one.destination} is tried again now.")
+    return after(request, study, "retry")
+
+
+@require_POST
+def generate(request: HttpRequest, key) -> HttpResponse:
+    """A reconciliation order for a chosen patient; it is then the chosen candidate, and nothing is mapped yet."""
+    study = queue.get(request.user, key)
+    if refusal := workflow.why_not(study, "map", request.user):
+        raise refusal
+    said = read(Generation(request.POST))
+    part = next(iter(study.body_parts), "")
+    order = generation.generate(
+        said["patient"], procedure=said["procedure"], by=request.user, body_part=part, source=study.source
+    )
+    matching.propose(study)
+    messages.success(request, f"Order {order.accession_number} generated and chosen. Say what the study is for, then map.")
+    return after(request, study, "generate", choice=f"order:{order.pk}")

@@ -1,0 +1,120 @@
+"""The queue: what waits, filtered by the address of the page."""
+
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET, require_POST
+
+from policies.rules.matching import Class
+from reconciliation import queue
+from reconciliation.models import Study
+from reconciliation.views import searches
+
+FILTERS = ("state", "source", "modality", "class", "mine")
+MODALITIES = ("CR", "CT", "DX", "MG", "MR", "NM", "OT", "PT", "RF", "SC", "SR", "US", "XA")
+TABS = (
+    ("open", _("All open")),
+    ("held", _("Held")),
+    ("mapped", _("Mapped")),
+    ("cleared", _("Cleared")),
+    ("released", _("Released")),
+    ("delivered", _("Delivered")),
+    ("rejected", _("Rejected")),
+    ("receiving", _("Receiving")),
+)
+CLASSES = (
+    (Class.STRONG.value, _("strong")),
+    (Class.POSSIBLE.value, _("possible")),
+    (Class.WEAK.value, _("weak")),
+    (Class.CONFLICT.value, _("conflict")),
+    ("none", _("no candidate")),
+)
+
+
+def filters(request: HttpRequest) -> dict[str, str]:
+    """The filters of the address; without a state those that are still open."""
+    given = {name: value for name in FILTERS if (value := request.GET.get(name, "").strip())}
+    return {"state": "open", **given}
+
+
+def tabs(request: HttpRequest, chosen: dict[str, str]) -> list[dict]:
+    """The states with their counts and addresses, the other filters kept."""
+    counts = queue.counts(request.user)
+    counts["open"] = sum(counts[state] for state in queue.OPEN_STATES)
+    kept = {name: value for name, value in chosen.items() if name != "state"}
+    if "search" in request.GET:
+        kept["search"] = request.GET["search"]
+    return [
+        {
+            "state": state,
+            "words": words,
+            "count": counts[state],
+            "address": "?" + urlencode({"state": state, **kept}),
+            "here": state == chosen["state"],
+        }
+        for state, words in TABS
+    ]
+
+
+@require_GET
+def show(request: HttpRequest) -> HttpResponse:
+    chosen = filters(request)
+    words, foreign = searches.recall(request)
+    rows = queue.studies(request.user, {**chosen, "q": words})
+    rows = rows.select_related("source", "lease_by", "submission").prefetch_related("findings")
+    page = queue.page(rows, cursor=request.GET.get("after", ""))
+    given = request.GET.copy()
+    given.pop("after", None)
+    context = {
+        "tabs": tabs(request, chosen),
+        "chosen": chosen,
+        "narrowed": bool(set(chosen) - {"state"} or words),
+        "words": words,
+        "foreign": foreign,
+        "page": page,
+        "paged": "after" in request.GET,
+        "address": given.urlencode(),
+        "since": page.rows[0].received_at.isoformat() if page.rows else "",
+        "sources": queue.sources(request.user),
+        "modalities": MODALITIES,
+        "classes": CLASSES,
+    }
+    return render(request, "reconciliation/queue.html", context)
+
+
+@require_GET
+def news(request: HttpRequest) -> HttpResponse:
+    """The counts as they are now, and how many studies came after the newest row on the page."""
+    chosen = filters(request)
+    words, _foreign = searches.recall(request)
+    rows = queue.studies(request.user, {**chosen, "q": words})
+    if since := parse_datetime(request.GET.get("since", "").replace(" ", "+") or "1970-01-01T00:00Z"):
+        rows = rows.filter(received_at__gt=since)
+    given = request.GET.copy()
+    given.pop("since", None)
+    context = {"tabs": tabs(request, chosen), "new": rows.count(), "address": given.urlencode()}
+    return render(request, "reconciliation/_news.html", context)
+
+
+@require_POST
+def search(request: HttpRequest) -> HttpResponse:
+    """Words come by POST and stay in the session, so that no name gets into an address."""
+    token = searches.remember(request, request.POST.get("words", ""))
+    kept = {name: value for name in FILTERS if (value := request.POST.get(name, ""))}
+    if token:
+        kept["search"] = token
+    return redirect(f"{reverse('queue')}?{urlencode(kept)}")
+
+
+@require_GET
+def next_study(request: HttpRequest) -> HttpResponse:
+    """Go on with the study that waits longest in a state, `after` the one just left."""
+    state = request.GET.get("state", "")
+    left = Study(state=state if state in Study.State.values else Study.State.HELD)
+    if found := queue.next_of(request.user, left):
+        return redirect("study", found.pk)
+    return redirect("queue")

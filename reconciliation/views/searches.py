@@ -1,0 +1,24 @@
+"""What somebody searched for. The words stay in the session; an address carries only a token for them."""
+
+import secrets
+
+from django.http import HttpRequest
+
+KEPT = 20  # searches a session remembers
+
+
+def remember(request: HttpRequest, words: str) -> str:
+    """A token for these words, "" for no words."""
+    if not (words := words.strip()[:200]):
+        return ""
+    kept = request.session.get("searches", {})
+    token = next((token for token, said in kept.items() if said == words), secrets.token_urlsafe(6))
+    request.session["searches"] = dict([*((t, w) for t, w in kept.items() if t != token), (token, words)][-KEPT:])
+    return token
+
+
+def recall(request: HttpRequest) -> tuple[str, bool]:
+    """The words behind the token of this address, and whether the token is unknown here (somebody else's link)."""
+    token = request.GET.get("search", "")
+    words = request.session.get("searches", {}).get(token, "")
+    return words, bool(token and not words)

@@ -1,0 +1,242 @@
+"""The study page: everything that one decision needs, and its parts."""
+
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from orders.models import Order, Patient
+from policies import audit, authority, retention
+from policies.consent import Basis, Purpose
+from policies.models import Destination, Intent, Power, Procedure, Reason, RetentionRule
+from policies.problems import Conflict, Denied, Invalid
+from reconciliation import clearance, delivery, forms, lease, mapping, queue, workflow
+from reconciliation.models import Study
+from reconciliation.views import cards, pictures, rewriting, searches
+
+State = Study.State
+WORDS = {verb: step.words for verb, step in workflow.MOVES.items()}
+HISTORY = 50  # lines shown on the page; the ledger has the rest
+# Where work goes on after a step: the desk returns to what is held, the releasing officer to what is cleared.
+GOES_ON = {"release": State.CLEARED, **dict.fromkeys(("settle", "map", "unmap", "clear", "reject"), State.HELD)}
+
+
+@require_GET
+def show(request: HttpRequest, key) -> HttpResponse:
+    study = queue.get(request.user, key)
+    return render(request, "reconciliation/study.html", context(request, study))
+
+
+def after(request: HttpRequest, study: Study, verb: str, **more) -> HttpResponse:
+    """The page after a step that was taken: the whole of it for a plain form, its inside for htmx."""
+    if not request.htmx:
+        query = urlencode({"did": verb, **more})
+        return redirect(f"{reverse('study', args=[study.pk])}?{query}")
+    study = queue.get(request.user, study.pk)
+    return render(request, "reconciliation/_study.html", context(request, study, did=verb, **more))
+
+
+def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = "") -> dict:
+    """What the page shows. `did` is the step just taken; `choice` is "order:<key>" or "patient:<key>"."""
+    offered = workflow.offered(study, request.user)
+    findings = list(study.findings.select_related("overridden_by"))
+    found = {
+        "study": study,
+        "offered": offered,
+        "words": WORDS,
+        "barred": _barred_throughout(offered),
+        "holder": lease.holder(study),
+        "may_lease": not lease.why_not_take(study, request.user),
+        "pictures": pictures.of_study(study),
+        "findings": findings,
+        "blocking": [one for one in findings if one.is_open and one.severity == "block"],
+        "history": audit.history(study)[:HISTORY],
+        "reasons": Reason.objects.filter(active=True) if "reject" in offered else (),
+        **_going_on(request, study, did or request.GET.get("did", "")),
+    }
+    return found | STAGES.get(study.state, _decided)(request, study, choice or request.GET.get("choice", ""))
+
+
+def _barred_throughout(offered: dict[str, str]) -> str:
+    """The one reason that bars every step, "" when there is none: said once instead of at every button."""
+    reasons = set(offered.values())
+    return reasons.pop() if len(reasons) == 1 else ""
+
+
+def _going_on(request: HttpRequest, study: Study, did: str) -> dict:
+    state = GOES_ON.get(did, study.state if study.state in queue.OPEN_STATES else State.HELD)
+    waiting = queue.counts(request.user)[state] - (study.state == state)
+    return {"next_state": state, "next_label": State(state).label, "waiting": waiting}
+
+
+# --- the stages ------------------------------------------------------------------------------------------------------
+
+
+def _undecided(request: HttpRequest, study: Study, choice: str) -> dict:
+    words, foreign = searches.recall(request)
+    chosen = forms.chosen(choice)
+    return {
+        "board": cards.board(study, words=words, choice=choice if chosen else ""),
+        "choice": choice if chosen else "",
+        "words_searched": words,
+        "foreign": foreign,
+        "intents": Intent.choices,
+        "procedures": _procedures(study),
+        "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
+        **(_preview(study, chosen) if chosen else {}),
+    }
+
+
+def _procedures(study: Study) -> list[Procedure]:
+    """Those for the modality of the study first."""
+    found = list(Procedure.objects.filter(active=True))
+    return sorted(found, key=lambda one: (one.modality not in study.modalities, bool(one.modality), one.meaning))
+
+
+def _preview(study: Study, chosen: Order | Patient) -> dict:
+    try:
+        changes = mapping.preview(study, **{chosen._meta.model_name: chosen})
+    except Invalid as refusal:
+        return {"cannot": str(refusal)}
+    return {"groups": rewriting.groups(changes), "number_of_changes": len(changes), "preview": True}
+
+
+def _decided(request: HttpRequest, study: Study, choice: str) -> dict:
+    changes = mapping.changes(study.mapping) if study.mapping else []
+    decided = {
+        "groups": rewriting.groups(changes),
+        "number_of_changes": len(changes),
+        "evidence": _evidence(study),
+    }
+    if study.retention:
+        decided["keep_until"] = retention.until(study.received_at.date(), study.retention.period)
+    return decided
+
+
+def _evidence(study: Study) -> list[cards.Row]:
+    """How the patient decided for compares with the patient as received."""
+    if study.local_patient is None:
+        return []
+    board = cards.board(study, choice=f"patient:{study.local_patient_id}")
+    return next((c.rows for c in [*board.found, *board.proposed] if c.patient == study.local_patient), [])
+
+
+def _to_clear(request: HttpRequest, study: Study, choice: str) -> dict:
+    rule = clearance.proposed_rule(study)
+    return _decided(request, study, choice) | {
+        "bases": Basis.choices,
+        "purposes": Purpose.choices,
+        "proposed_rule": rule,
+        "proposed_until": rule and retention.until(study.received_at.date(), rule.period),
+        "rules": RetentionRule.objects.filter(active=True),
+        "may_not_override": authority.why_not(request.user, Power.OVERRIDE, source=study.source),
+        "to_override": [one for one in study.findings.all() if one.is_open and one.severity == "override"],
+    }
+
+
+def _to_release(request: HttpRequest, study: Study, choice: str) -> dict:
+    places = Destination.objects.filter(active=True)
+    where = [(place, str(workflow.why_not(study, "release", request.user, destination=place) or "")) for place in places]
+    return _decided(request, study, choice) | {"places": where, "nowhere": all(barred for _place, barred in where)}
+
+
+def _on_its_way(request: HttpRequest, study: Study, choice: str) -> dict:
+    return _decided(request, study, choice) | {"ladders": ladders(request, study)}
+
+
+def ladders(request: HttpRequest, study: Study) -> list[tuple]:
+    """The deliveries, each with the reason why it cannot be sent again now."""
+    return [(one, delivery.why_not_retry(one, request.user)) for one in queue.deliveries(study)]
+
+
+STAGES = {
+    State.RECEIVING: _undecided,
+    State.HELD: _undecided,
+    State.MAPPED: _to_clear,
+    State.CLEARED: _to_release,
+    State.RELEASED: _on_its_way,
+    State.DELIVERED: _on_its_way,
+}
+
+
+# --- the parts -------------------------------------------------------------------------------------------------------
+
+
+@require_POST
+def candidates(request: HttpRequest, key) -> HttpResponse:
+    """Look for other patients and orders; the words stay in the session."""
+    study = queue.get(request.user, key)
+    token = searches.remember(request, request.POST.get("words", ""))
+    address = reverse("study", args=[study.pk]) + (f"?search={token}" if token else "")
+    if not request.htmx:
+        return redirect(address)
+    request.GET = request.GET.copy()
+    request.GET["search"] = token
+    found = context(request, study)
+    response = render(request, "reconciliation/_candidates.html", found)
+    response["HX-Replace-Url"] = address
+    return response
+
+
+@require_GET
+def changes(request: HttpRequest, key) -> HttpResponse:
+    """What would change under the choice in the address; without htmx the page with that choice made."""
+    study = queue.get(request.user, key)
+    choice = request.GET.get("choice", "")
+    if not request.htmx:
+        return redirect(f"{reverse('study', args=[study.pk])}?{urlencode({'choice': choice})}")
+    chosen = forms.chosen(choice)
+    if chosen is None:
+        raise Invalid("This candidate is not known here any more. Load the page again.")
+    return render(request, "reconciliation/_changes.html", {"study": study, **_preview(study, chosen)})
+
+
+@require_GET
+def deliveries(request: HttpRequest, key) -> HttpResponse:
+    """The ladder while a study is on its way; the whole page once it has arrived."""
+    study = queue.get(request.user, key)
+    if not request.htmx:
+        return redirect("study", study.pk)
+    response = render(request, "reconciliation/_deliveries.html", {"study": study, "ladders": ladders(request, study)})
+    if study.state != request.GET.get("state"):
+        response["HX-Refresh"] = "true"
+    return response
+
+
+@require_POST
+def lease_(request: HttpRequest, key) -> HttpResponse:
+    """Take, renew, take over or give back the lease. The page asks every half minute while it is open."""
+    study = queue.get(request.user, key)
+    if "leave" in request.POST:
+        lease.give_back(study, by=request.user)
+        return HttpResponse(status=204)
+    if "reason" in request.POST:
+        lease.take(study, by=request.user, reason=request.POST["reason"])
+        return _reload(study) if request.htmx else redirect("study", study.pk)
+    return _poll_lease(request, study, seen=forms.version(request), shown=request.POST.get("shown", ""))
+
+
+def _reload(study: Study) -> HttpResponse:
+    response = HttpResponse(status=204)
+    response["HX-Refresh"] = "true"
+    return response
+
+
+def _poll_lease(request: HttpRequest, study: Study, *, seen: int, shown: str) -> HttpResponse:
+    """What is typed is never lost to a reload: only a page just opened, or one that was barred, is loaded again."""
+    try:
+        lease.take(study, by=request.user)
+    except (Conflict, Denied):
+        study = get_object_or_404(Study.objects.select_related("source", "lease_by"), pk=study.pk)
+        if shown == "other":
+            return HttpResponse(status=204)
+    holder = lease.holder(study)
+    mine = holder == request.user
+    if mine and (shown == "other" or (study.version != seen and not shown)):
+        return _reload(study)
+    if not request.htmx:
+        return redirect("study", study.pk)
+    shown_now = {"study": study, "seen": seen, "holder": holder, "may_lease": True, "stale": study.version != seen}
+    return render(request, "reconciliation/_lease.html", shown_now)

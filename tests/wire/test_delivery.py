@@ -1,0 +1,178 @@
+"""Deliveries to real receivers: accepted, refused in part, silent, down; and never under a wrong identity."""
+
+import pytest
+from pydicom import dcmread
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+
+from policies.models import LedgerLine
+from reconciliation import delivery
+from reconciliation.dicom import edit
+from reconciliation.models import DeliveredInstance, Delivery, Study
+from reconciliation.release import release
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def scripted():
+    """A receiver that gives the statuses it is told to, and remembers what it was sent."""
+    servers = []
+
+    def start(*statuses):
+        answers, got = list(statuses), []
+
+        def store(event):
+            got.append(event.dataset)
+            return answers.pop(0) if answers else 0x0000
+
+        ae = AE("SCRIPTED")
+        ae.supported_contexts = AllStoragePresentationContexts
+        server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+        servers.append(server)
+        return server.server_address[1], got
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
+def released(port, ae_title="SCRIPTED", count=1):
+    """A study of `count` objects, released to the receiver on `port`."""
+    datasets = [make.dataset()]
+    datasets += [make.dataset(StudyInstanceUID=datasets[0].StudyInstanceUID) for _ in range(count - 1)]
+    study = make.received(*datasets)
+    for step in make._STEPS["cleared"]:
+        step(study, None)
+    to = make.destination("Here", port=port, ae_title=ae_title)
+    (made,) = release(study, to=[to], by=make.user("releaser"))
+    return made
+
+
+def test_a_delivered_study_lies_at_the_receiver_under_its_local_identity(storescp):
+    made = released(storescp.port, storescp.ae_title, count=2)
+    delivery.send(made.pk)
+
+    made.refresh_from_db()
+    local = made.mapping.patient.identifier()
+    arrived = [dcmread(path) for path in storescp.files()]
+    assert (made.state, made.study.state) == ("delivered", "delivered")
+    assert {(ds.PatientID, ds.IssuerOfPatientID) for ds in arrived} == {(local.value, local.issuer)}
+    assert {ds.OriginalAttributesSequence[-1].ModifiedAttributesSequence[0].PatientID for ds in arrived} == {"OUT-7781"}
+
+
+def test_what_was_accepted_is_not_sent_again(scripted):
+    port, got = scripted(0x0000, 0xA700)
+    made = released(port, count=2)
+    delivery.send(made.pk)
+    Delivery.objects.update(due_at=made.due_at)
+    delivery.send(made.pk)
+
+    made.refresh_from_db()
+    assert made.state == "delivered"
+    assert len(got) == 3
+    assert sorted(DeliveredInstance.objects.values_list("attempts", flat=True)) == [1, 2]
+
+
+def test_a_destination_that_is_down_delays_and_says_why(free_port):
+    made = released(free_port)
+    before = made.due_at
+    delivery.send(made.pk)
+
+    made.refresh_from_db()
+    assert (made.state, made.attempts) == ("queued", 1)
+    assert made.due_at > before
+    assert made.problem
+    assert Study.objects.get(pk=made.study_id).state == "released"
+
+
+def test_a_destination_that_refuses_tells_a_person_why(scripted):
+    port, _ = scripted(0xC000)
+    made = released(port)
+    delivery.send(made.pk)
+
+    made.refresh_from_db()
+    assert made.state == "refused"
+    assert "C000" in made.problem
+    assert LedgerLine.objects.filter(verb="delivery refused").count() == 1
+
+
+def test_a_refused_delivery_is_sent_again_when_an_officer_says_so(scripted):
+    port, _ = scripted(0xC000)
+    made = released(port)
+    delivery.send(made.pk)
+    made.refresh_from_db()
+    delivery.retry(made, by=make.user("releaser"))
+    delivery.send(made.pk)
+
+    made.refresh_from_db()
+    assert made.state == "delivered"
+
+
+def test_a_warning_counts_as_accepted(scripted):
+    port, _ = scripted(0xB000)
+    made = released(port)
+    delivery.send(made.pk)
+
+    made.refresh_from_db()
+    assert made.state == "delivered"
+
+
+def test_a_study_is_delivered_only_when_every_destination_has_it(scripted, free_port):
+    port, _ = scripted()
+    study = make.study("cleared")
+    up, down = make.destination("Up", port=port, ae_title="SCRIPTED"), make.destination("Down", port=free_port)
+    for one in release(study, to=[up, down], by=make.user("releaser")):
+        delivery.send(one.pk)
+
+    study.refresh_from_db()
+    assert study.state == "released"
+    assert set(study.deliveries.values_list("state", flat=True)) == {"delivered", "queued"}
+
+
+def test_an_object_that_was_not_written_as_planned_stops_the_delivery(scripted, monkeypatch):
+    port, got = scripted()
+    made = released(port)
+    write = edit.write
+
+    def wrong(original, target, changes):
+        write(original, target, [change for change in changes if change.path != "PatientID"])
+
+    monkeypatch.setattr(edit, "write", wrong)
+    delivery.send(made.pk)
+
+    made.refresh_from_db()
+    assert (made.state, got) == ("refused", [])
+    assert "not written as planned" in made.problem
+
+
+def test_a_mapping_that_is_not_the_released_one_is_never_sent(scripted):
+    port, got = scripted()
+    made = released(port)
+    other = make.study("mapped")
+    Study.objects.filter(pk=made.study_id).update(mapping=other.mapping)
+    delivery.send(made.pk)
+
+    made.refresh_from_db()
+    assert (made.state, got) == ("refused", [])
+
+
+def test_two_workers_do_not_send_the_same_delivery(scripted):
+    port, _ = scripted()
+    made = released(port)
+
+    assert delivery.claim(made.pk) is not None
+    assert delivery.claim(made.pk) is None
+
+
+def test_a_delivery_whose_worker_died_is_due_again_when_its_lease_has_run_out(scripted, settings):
+    port, _ = scripted()
+    settings.DELIVERY_LEASE_SECONDS = -1
+    made = released(port)
+    dead = delivery.claim(made.pk)
+    settings.DELIVERY_LEASE_SECONDS = 600
+
+    assert [one.pk for one in delivery.due()] == [made.pk]
+    delivery.send(made.pk)
+    with pytest.raises(delivery.Overtaken):
+        delivery._finish(dead)
