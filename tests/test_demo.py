@@ -125,6 +125,7 @@ def test_the_archive_files_each_object_under_its_uids(data_dir, settings):
     for comment in ("first", "again"):
         ds.ImageComments = comment
         put(archive, demo.file_of(ds))
+        archive.file_all()
     put(archive, b"nothing that one could file")
     archive.file_all()
 

@@ -29,18 +29,6 @@ class Vault:
     def has(self, digest: str) -> bool:
         return self.path(digest).is_file()
 
-    def take(self, src: Path, digest: str) -> Path:
-        """Move a file in. Never copies: `src` must be on the same file system. May be run again after a crash."""
-        target = self.path(digest)
-        if target.exists():
-            _give_up(src, target)
-            return target
-        self._make_folders(target.parent)
-        os.chmod(src, 0o440)
-        os.rename(src, target)
-        fsync_folder(target.parent)
-        return target
-
     def link(self, src: Path, digest: str) -> Path:
         """Give a spooled file its second name, in the vault. It stays in the spool until its row is committed, so a
         crash between the two loses nothing. Same file system; may be run again."""
@@ -60,15 +48,6 @@ class Vault:
             if not made.exists():
                 made.mkdir(exist_ok=True)
                 fsync_folder(made.parent)
-
-
-def _give_up(src: Path, target: Path) -> None:
-    """The bytes are in already: let go of the second copy, if it can be one."""
-    if not src.exists():
-        return
-    if src.stat().st_size != target.stat().st_size:
-        raise Mismatch(f"{target.name} is in the vault with another size")
-    src.unlink()
 
 
 def digests(path: Path, dataset_offset: int) -> tuple[str, str]:

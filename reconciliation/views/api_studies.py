@@ -1,5 +1,8 @@
 """REST: studies, and every step that a person takes with them. Each call is one verb of the belt."""
 
+import logging
+
+from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from rest_framework.request import Request
@@ -14,6 +17,7 @@ from reconciliation.models import Delivery, Study
 from reconciliation.views import api_bodies as bodies
 from reconciliation.views.api import body, call, described, filters, listed, page_of, paged
 
+log = logging.getLogger(__name__)
 RELATED = (
     "submission",
     "order__patient",
@@ -85,14 +89,24 @@ class Lease(APIView):
 def proposals(request: Request, key) -> Response:
     """Candidates with their evidence, the best first. Nothing is chosen by them."""
     study = queue.get(request.user, key)
-    newest = queries.newest_change()
-    # That there was no match is never remembered: whoever looks sees what is known now, not at the last sweep.
-    stale = study.proposed_at is None or (newest and study.proposed_at < newest)
-    if study.state == Study.State.HELD and stale:
-        matching.propose(study)
+    if study.state == Study.State.HELD and is_stale(study):
+        propose_anew(study)
     rows = study.proposals.select_related("patient", "order__patient")
     found = rows.prefetch_related("patient__identifiers", "order__patient__identifiers")
     return listed(found, shapes.ProposalSerializer, request)
+
+
+def is_stale(study: Study) -> bool:
+    """That there was no match is never remembered: whoever looks sees what is known now, not at the last sweep."""
+    newest = queries.newest_change()
+    return study.proposed_at is None or bool(newest and study.proposed_at < newest)
+
+
+def propose_anew(study: Study) -> None:
+    try:
+        matching.propose(study)
+    except IntegrityError:
+        log.info("Study %s was proposed by somebody else at the same moment; theirs are as fresh", study.pk)
 
 
 @call("GET", gives=shapes.ChangesSerializer, filters=bodies.Choice)

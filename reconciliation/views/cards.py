@@ -16,6 +16,7 @@ from reconciliation.templatetags.shown import day
 PERSON_FIELDS = ("identifier", "family_name", "given_name", "birth_date", "sex")
 DATE_FIELDS = ("birth_date", "study_date")
 DIGITS = 9  # candidates that a key reaches
+ALIKE = 0.7  # texts less alike than this have no single characters to compare
 FOUND = 20  # patients that a search shows
 
 
@@ -108,8 +109,9 @@ def _proposals(study: Study) -> Iterable[Candidate]:
 def _compared(study: Study, patient: Patient) -> Iterable[Candidate]:
     """A patient whom a person looked up: compared by the same rules as the proposals."""
     known = {str(row.pk): row for row in (patient, *queries.open_orders(patient))}
-    for candidate in matching._candidates(patient):
-        match = rules.compare(matching.person(study), matching.exam(study), candidate)
+    who, which = matching.person(study), matching.exam(study)
+    for candidate in matching._candidates(patient, who, which):
+        match = rules.compare(who, which, candidate)
         order = known[match.key] if isinstance(known[match.key], Order) else None
         yield Candidate(patient, order, match.score, match.klass, [vars(each) for each in match.evidence])
 
@@ -151,20 +153,22 @@ def _rows(evidence: list[dict], *, person: bool) -> list[Row]:
 
 def _row(each: dict) -> Row:
     incoming, local = each["incoming"], each["local"]
-    if each["field"] in DATE_FIELDS:
+    is_date = each["field"] in DATE_FIELDS
+    if is_date:
         incoming, local = day(incoming), day(local)
     differs = each["agreement"] in ("similar", "different")
-    marked = marks(incoming, local) if differs else ([Mark(incoming, False)], [Mark(local, False)])
+    compared = marks(incoming, local, least=0 if is_date else ALIKE)
+    marked = compared if differs else ([Mark(incoming, False)], [Mark(local, False)])
     return Row(each["agreement"], each["field"], each["rule"], *marked)
 
 
-def marks(one: str, other: str) -> tuple[list[Mark], list[Mark]]:
+def marks(one: str, other: str, *, least: float = ALIKE) -> tuple[list[Mark], list[Mark]]:
     """Both texts cut where they differ; upper and lower case are the same letter. Unlike texts are marked whole."""
-    matcher = SequenceMatcher(None, one.casefold(), other.casefold(), autojunk=False)
-    if len(one) != len(one.casefold()) or len(other) != len(other.casefold()) or matcher.ratio() < 0.4:
+    left, right = one.casefold(), other.casefold()
+    matcher = SequenceMatcher(None, left, right, autojunk=False)
+    begins = left.startswith(right) or right.startswith(left)
+    if (len(left), len(right)) != (len(one), len(other)) or not (begins or matcher.ratio() >= least):
         return [Mark(one, True)], [Mark(other, True)]
-    left, right = [], []
-    for kind, a, b, c, d in matcher.get_opcodes():
-        left.append(Mark(one[a:b], kind != "equal"))
-        right.append(Mark(other[c:d], kind != "equal"))
-    return [mark for mark in left if mark.text], [mark for mark in right if mark.text]
+    pieces = matcher.get_opcodes()
+    ours = [Mark(one[a:b], kind != "equal") for kind, a, b, _c, _d in pieces if b > a]
+    return ours, [Mark(other[c:d], kind != "equal") for kind, _a, _b, c, d in pieces if d > c]

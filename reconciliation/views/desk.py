@@ -115,5 +115,7 @@ def generate(request: HttpRequest, key) -> HttpResponse:
         said["patient"], procedure=said["procedure"], by=request.user, body_part=part, source=study.source
     )
     matching.propose(study)
-    messages.success(request, f"Order {order.accession_number} generated and chosen. Say what the study is for, then map.")
+    messages.success(
+        request, f"Order {order.accession_number} generated and chosen. Say what the study is for, then map."
+    )
     return after(request, study, "generate", choice=f"order:{order.pk}")

@@ -50,7 +50,12 @@ def _line(change: Change) -> Line:
     if items:
         before, after = ("" if change.action == Action.APPEND else before), ""
     compared = marks(before, after) if before and after else ([Mark(before, False)], [Mark(after, False)])
-    return Line(called(change.path), change.action.value, *compared, items, change.rule.removeprefix("RAD-61: "))
+    return Line(called(change.path), change.action.value, *compared, items, _rule(change))
+
+
+def _rule(change: Change) -> str:
+    """The rule without what stands beside it on the screen already."""
+    return change.rule.removeprefix("RAD-61: ").removeprefix(f"{called(change.path)} ")
 
 
 def _text(path: str, value: Value) -> str:

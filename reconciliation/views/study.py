@@ -21,6 +21,7 @@ WORDS = {verb: step.words for verb, step in workflow.MOVES.items()}
 HISTORY = 50  # lines shown on the page; the ledger has the rest
 # Where work goes on after a step: the desk returns to what is held, the releasing officer to what is cleared.
 GOES_ON = {"release": State.CLEARED, **dict.fromkeys(("settle", "map", "unmap", "clear", "reject"), State.HELD)}
+GIVEN_BACK = ("clear", "release", "reject")  # the verbs that end the lease: the next person must not find it taken
 
 
 @require_GET
@@ -40,6 +41,7 @@ def after(request: HttpRequest, study: Study, verb: str, **more) -> HttpResponse
 
 def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = "") -> dict:
     """What the page shows. `did` is the step just taken; `choice` is "order:<key>" or "patient:<key>"."""
+    did = did or request.GET.get("did", "")
     offered = workflow.offered(study, request.user)
     findings = list(study.findings.select_related("overridden_by"))
     found = {
@@ -48,13 +50,14 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
         "words": WORDS,
         "barred": _barred_throughout(offered),
         "holder": lease.holder(study),
+        "leasing": did not in GIVEN_BACK,
         "may_lease": not lease.why_not_take(study, request.user),
         "pictures": pictures.of_study(study),
         "findings": findings,
         "blocking": [one for one in findings if one.is_open and one.severity == "block"],
         "history": audit.history(study)[:HISTORY],
         "reasons": Reason.objects.filter(active=True) if "reject" in offered else (),
-        **_going_on(request, study, did or request.GET.get("did", "")),
+        **_going_on(request, study, did),
     }
     return found | STAGES.get(study.state, _decided)(request, study, choice or request.GET.get("choice", ""))
 
@@ -66,8 +69,11 @@ def _barred_throughout(offered: dict[str, str]) -> str:
 
 
 def _going_on(request: HttpRequest, study: Study, did: str) -> dict:
+    counts = queue.counts(request.user)
+    counts[study.state] -= 1
     state = GOES_ON.get(did, study.state if study.state in queue.OPEN_STATES else State.HELD)
-    waiting = queue.counts(request.user)[state] - (study.state == state)
+    state = state if counts[state] else State.HELD
+    waiting = counts[state]
     return {"next_state": state, "next_label": State(state).label, "waiting": waiting}
 
 
@@ -138,7 +144,9 @@ def _to_clear(request: HttpRequest, study: Study, choice: str) -> dict:
 
 def _to_release(request: HttpRequest, study: Study, choice: str) -> dict:
     places = Destination.objects.filter(active=True)
-    where = [(place, str(workflow.why_not(study, "release", request.user, destination=place) or "")) for place in places]
+    where = [
+        (place, str(workflow.why_not(study, "release", request.user, destination=place) or "")) for place in places
+    ]
     return _decided(request, study, choice) | {"places": where, "nowhere": all(barred for _place, barred in where)}
 
 
@@ -238,5 +246,12 @@ def _poll_lease(request: HttpRequest, study: Study, *, seen: int, shown: str) ->
         return _reload(study)
     if not request.htmx:
         return redirect("study", study.pk)
-    shown_now = {"study": study, "seen": seen, "holder": holder, "may_lease": True, "stale": study.version != seen}
+    shown_now = {
+        "study": study,
+        "seen": seen,
+        "holder": holder,
+        "may_lease": True,
+        "leasing": True,
+        "stale": study.version != seen,
+    }
     return render(request, "reconciliation/_lease.html", shown_now)

@@ -115,7 +115,7 @@ class Command(BaseCommand):
         logging.getLogger().setLevel(logging.WARNING)  # the screen is for the reader; logs are in files
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # nobody answers C-ECHO until the doors are open
         self._prepare()
-        if options["once"] or self.over.is_set():
+        if options["once"]:
             return
         children = _children()
         try:
@@ -125,7 +125,12 @@ class Command(BaseCommand):
             self._watch(children, until=began + options["for"] if options["for"] else None)
         finally:
             _end(children)
-        self.stdout.write("The demo has ended. Everything in it is kept; start it again to go on.")
+        self._say("The demo has ended. Everything in it is kept; start it again to go on.")
+
+    def _say(self, text: str) -> None:
+        """At once, also into a pipe."""
+        self.stdout.write(text)
+        self.stdout.flush()
 
     def _prepare(self) -> None:
         """Tables, data and static files; the last in a process of its own, because it takes as long as the others."""
@@ -137,15 +142,20 @@ class Command(BaseCommand):
             if refusal := demo.why_not_here():
                 raise CommandError(refusal)
             made = demo.seed()
-            self.stdout.write(f"{made} studies came in." if made else "The data of the last demo is still here.")
+            self._say(f"{made} studies came in." if made else "The data of the last demo is still here.")
             connections.close_all()
-            if collecting.wait():
+            while collecting.poll() is None and not self.over.wait(TICK):
+                pass
+            if collecting.returncode:
                 raise CommandError("The static files could not be collected.")
         finally:
             collecting.kill()
+            collecting.wait()
 
     def _start(self, children: list[Child]) -> None:
         (settings.DATA_DIR / "logs").mkdir(parents=True, exist_ok=True)
+        if self.over.is_set():
+            return
         for child in children:
             child.start()
         until = time.monotonic() + PATIENCE
@@ -167,21 +177,22 @@ class Command(BaseCommand):
         """Show what is wrong, and start again what has died; `CommandError` for a process that dies again and again."""
         for child in children:
             for line in child.news():
-                self.stdout.write(f"{child.name}: {line}")
+                self._say(f"{child.name}: {line}")
             if child.process.poll() is None:
                 continue
             if child.restarts == MOST_RESTARTS:
                 raise CommandError(f"{child.name} has ended {MOST_RESTARTS + 1} times. Its log says why: {child.log}")
             child.restarts += 1
-            self.over.wait(child.restarts)  # seconds; longer each time
-            self.stdout.write(f"{child.name} has ended (status {child.process.returncode}); starting it again.")
+            if self.over.wait(child.restarts):  # seconds; longer each time
+                return
+            self._say(f"{child.name} has ended (status {child.process.returncode}); starting it again.")
             child.kill()  # workers that it left behind would hold its port
             child.start()
 
     def _welcome(self, seconds: float) -> None:
         site = f"http://{LOOPBACK}:{settings.HTTP_PORT}"
         accounts = [f"  {name:10}{demo.password(name):16}{does}" for name, (_, _, does, _) in demo.ACCOUNTS.items()]
-        self.stdout.write(
+        self._say(
             WELCOME.format(
                 seconds=seconds,
                 site=site,
@@ -200,7 +211,6 @@ class Command(BaseCommand):
                 sender=_sender() or "AE_TITLE",
             )
         )
-        self.stdout.flush()
 
 
 WELCOME = """

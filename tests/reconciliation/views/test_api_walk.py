@@ -1,10 +1,13 @@
 """The whole workflow without the browser, as the desk and a releasing officer."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from django.db import connection
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from reconciliation import delivery, lease, matching, workflow
+from reconciliation import delivery, intake, lease, matching, workflow
 from reconciliation.models import Delivery, Study
 from tests import make
 
@@ -109,6 +112,22 @@ def test_an_order_that_came_after_the_study_is_proposed_to_whoever_looks(desk):
     found = desk.get(f"/api/studies/{study.pk}/proposals/").json()["results"]
 
     assert str(order.pk) in {one["order"]["id"] for one in found if one["order"]}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_proposals_answer_all_who_ask_at_once():
+    make.order()
+    study, user = make.received(), make.user("desk")
+    intake.settle(study)
+
+    def ask(_):
+        try:
+            return signed_in(user).get(f"/api/studies/{study.pk}/proposals/").status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(ask, range(8))) == {200}
 
 
 def test_a_study_shows_what_came_what_stands_open_and_which_steps_lead_on(desk):
