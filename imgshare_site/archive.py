@@ -35,7 +35,7 @@ class Archive:
     def file_all(self) -> int:
         """File whatever is whole; the number of objects. One bad submission never stops the others."""
         filed = 0
-        for key in self.spool.keys():  # noqa: SIM118 - a spool is no mapping
+        for key in self.spool.keys():
             try:
                 filed += self._file(key)
             except OSError:

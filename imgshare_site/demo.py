@@ -238,7 +238,8 @@ class Handed(NamedTuple):
 
 
 CHEST, ABDOMEN, KNEE = "CT_small.dcm", "examples_overlay.dcm", "MR_small.dcm"
-KIDNEY, HEART, HEAD, BONES = "examples_rgb_color.dcm", "examples_ybr_color.dcm", "693_J2KI.dcm", "JPEG2000.dcm"
+KIDNEY, HEART, BONES = "examples_rgb_color.dcm", "examples_ybr_color.dcm", "JPEG2000.dcm"
+HEAD, SKULL = "693_J2KI.dcm", "J2K_pixelrep_mismatch.dcm"
 BURNED = {"BurnedInAnnotation": "YES"}  # it is: the scanner has written its hospital into the pixels
 
 HANDED = [
@@ -269,8 +270,7 @@ HANDED = [
         Outside("disc, hers", KIDNEY, 1, "ROMANO^LUCIA", "LR580903", "19580903", "F", "Kidneys", "KIDNEY", 31, BURNED),
     ], "Mr Romano brought one disc for himself; his wife's images are on it too.", "ROMANO"),
     Handed("City Clinic", 5, [
-        Outside("no order", HEAD, 1, "Baptiste^Noémie", "C0 8834", "19900721", "F", "CT head plain", "HEAD", 2,
-                {"PatientIdentityRemoved": "NO"}),
+        Outside("no order", SKULL, 1, "Baptiste^Noémie", "C0 8834", "19900721", "F", "CT head plain", "HEAD", 2),
     ]),
     Handed("General Hospital", 3.5, [
         Outside("transposed", CHEST, 4, "BJORNSTROM^ASA", "GH-60418", "19721103", "F", "CT THORAX", "CHEST", 1),
@@ -354,7 +354,8 @@ def _read_disc(handed: Handed) -> None:
 
 
 def _objects(handed: Handed) -> list[Dataset]:
-    return [_object(outside, n) for outside in handed.studies for n in range(1, outside.images + 1)]
+    made_at = "Lakeside Imaging" if handed.source == DISCS else handed.source
+    return [_object(outside, n, made_at) for outside in handed.studies for n in range(1, outside.images + 1)]
 
 
 def file_of(ds: Dataset) -> bytes:
@@ -372,7 +373,7 @@ LEFT_OUT = (
 )  # fmt: skip
 
 
-def _object(outside: Outside, n: int) -> Dataset:
+def _object(outside: Outside, n: int, made_at: str) -> Dataset:
     """The `n`th image of a study: a copy of the real one under the outside identity, with UIDs of its own."""
     ds = dcmread(get_testdata_file(outside.file))
     ds.decode()
@@ -383,7 +384,7 @@ def _object(outside: Outside, n: int) -> Dataset:
     for keyword in ("SeriesDate", "AcquisitionDate", "ContentDate", "InstanceCreationDate"):
         if keyword in ds:
             setattr(ds, keyword, taken)
-    for keyword, value in (_identity(outside, n, taken) | outside.more).items():
+    for keyword, value in (_identity(outside, n, taken) | {"InstitutionName": made_at} | outside.more).items():
         setattr(ds, keyword, value)
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     return ds
@@ -408,7 +409,6 @@ def _identity(outside: Outside, n: int, taken: str) -> dict:
         "StudyDescription": outside.description,
         "SeriesDescription": outside.description,
         "BodyPartExamined": outside.body_part,
-        "InstitutionName": "Outside",
         "ReferringPhysicianName": "Aldous^Petra",
     }
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 from policies.models import Destination, Grant, Power, Source, User
 from policies.problems import Denied
 
-REFUSALS = {
-    Power.AUDIT: "Your role may not read the ledger.",
-    Power.ORDER: "Your role may not create reconciliation orders.",
-    Power.OVERRIDE: "Your role may not override findings or change the proposed retention.",
+DEEDS = {power: f"{power.value} studies" for power in Power} | {
+    Power.AUDIT: "read the ledger",
+    Power.ORDER: "create reconciliation orders",
+    Power.OVERRIDE: "override findings or change the proposed retention",
 }
 
 
@@ -33,27 +33,30 @@ def grants(user: User) -> list[Grant]:
 
 
 def scope(user: User, power: str) -> Scope:
-    """The sources at which `user` holds `power`; any power over a source lets one view its studies."""
-    held = [
-        grant for grant in grants(user) if grant.power == power or (power == Power.VIEW and grant.power != Power.AUDIT)
-    ]
+    """The sources at which `user` holds `power`."""
+    held = _holding(user, power)
     return Scope(any(g.source_id is None for g in held), frozenset(g.source_id for g in held if g.source_id))
 
 
 def why_not(user: User, power: str, *, source: Source | None = None, destination: Destination | None = None) -> str:
     """Say why `user` may not, or "" if they may. Without `source` the question is: anywhere at all?"""
-    held = [grant for grant in grants(user) if grant.power == power]
-    if power == Power.VIEW:
-        held = [grant for grant in grants(user) if grant.power != Power.AUDIT]
+    held, deed = _holding(user, power), DEEDS[power]
     if not held:
-        return REFUSALS.get(power, f"Your role may not {Power(power).value} studies.")
+        return f"Your role may not {deed}."
     if source is not None:
         held = [grant for grant in held if grant.source_id in (None, source.pk)]
         if not held:
-            return f"Your role may not {Power(power).value} studies from {source}."
+            return f"Your role may not {deed} from {source}."
     if destination is not None and not any(grant.destination_id in (None, destination.pk) for grant in held):
-        return f"Your role may not {Power(power).value} studies to {destination}."
+        return f"Your role may not {deed} to {destination}."
     return ""
+
+
+def _holding(user: User, power: str) -> list[Grant]:
+    """The grants that give this power. Any power over studies lets one view them; reading the ledger does not."""
+    if power == Power.VIEW:
+        return [grant for grant in grants(user) if grant.power != Power.AUDIT]
+    return [grant for grant in grants(user) if grant.power == power]
 
 
 def require(user: User, power: str, *, source: Source | None = None, destination: Destination | None = None) -> None:

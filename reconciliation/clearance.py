@@ -72,6 +72,8 @@ def _rule(study: Study, *, rule: RetentionRule | None, reason: str, by: User) ->
     if rule is None or rule == proposal:
         return proposal
     authority.require(by, Power.OVERRIDE, source=study.source)
+    if not rule.active:
+        raise Invalid(f"The retention rule {rule} is no longer in use. Choose another.")
     if not reason.strip():
         raise Invalid(f"Policy proposes '{proposal or 'no rule'}'. To keep the study by '{rule}' instead, say why.")
     return rule

@@ -68,7 +68,8 @@ def take(study: Study, *, by: User, reason: str = "") -> None:
 def _take_over(study: Study, *, by: User, reason: str, mine: dict) -> int:
     study.refresh_from_db()
     if not reason.strip():
-        raise Conflict(f"{why_not(study, by)} To take it over, say why.")
+        other = why_not(study, by) or "Somebody else had this study open until now."
+        raise Conflict(f"{other} To take it over, say why.")
     with transaction.atomic():
         taken = Study.objects.filter(pk=study.pk).exclude(lease_by=by).update(version=F("version") + 1, **mine)
         if taken:

@@ -1,17 +1,25 @@
 """Matching: candidates for a held study, compared and ranked. Nothing is chosen here, and absence is never kept."""
 
+from datetime import timedelta
+
 from django.db import transaction
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.utils import timezone
 
 from orders import queries
 from orders.models import Order, Patient
 from policies.rules import matching as rules
 from reconciliation.models import Proposal, Study
 
+MARGIN = timedelta(seconds=30)  # longer than any transaction that changes a patient or an order
+
 
 def propose(study: Study) -> list[Proposal]:
-    """Compare the study with every plausible patient and order, and replace its proposals."""
+    """Compare the study with every plausible patient and order, and replace its proposals.
+
+    What is committed while we look may have an earlier time than our look: the time noted lies a little before it.
+    """
+    looked_at = timezone.now() - MARGIN
     patients = queries.candidates(
         name=study.patient_name, birth_date=study.patient_birth_date, patient_ids=[study.patient_id]
     )
@@ -20,13 +28,21 @@ def propose(study: Study) -> list[Proposal]:
     found = rules.propose(who, which, [c for patient in patients for c in _candidates(patient, who, which)])
     rows = [_row(study, proposal, known) for proposal in found]
     with transaction.atomic():
+        Study.objects.select_for_update().get(pk=study.pk)  # two at once would give each rank twice
         study.proposals.all().delete()
         Proposal.objects.bulk_create(rows)
         best = rows[0] if rows else None
         Study.objects.filter(pk=study.pk).update(
-            proposed_at=Now(), best_score=best and best.score, best_class=best.klass if best else ""
+            proposed_at=looked_at, best_score=best and best.score, best_class=best.klass if best else ""
         )
     return rows
+
+
+def refresh(study: Study) -> None:
+    """Propose anew when something changed since: whoever looks sees what is known now, not at the last sweep."""
+    newest = queries.newest_change()
+    if study.state == Study.State.HELD and (study.proposed_at is None or (newest and study.proposed_at < newest)):
+        propose(study)
 
 
 def person(study: Study) -> rules.Person:

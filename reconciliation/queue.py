@@ -4,7 +4,7 @@ import base64
 import binascii
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from django.db.models import Count, Q, QuerySet
@@ -14,11 +14,12 @@ from django.shortcuts import get_object_or_404
 from policies import authority
 from policies.models import Power, Source, User
 from policies.problems import Invalid
-from policies.rules.matching import name_key
+from policies.rules.matching import Class, name_key
 from reconciliation.models import Delivery, Study, Submission, Unreadable
 
 PAGE = 25
 OPEN_STATES = [Study.State.RECEIVING, Study.State.HELD, Study.State.MAPPED, Study.State.CLEARED]
+CLASSES = [*Class, "none"]
 
 
 class Page(NamedTuple):
@@ -63,6 +64,7 @@ def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
     if modality := filters.get("modality"):
         rows = rows.filter(modalities__icontains=f'"{modality}"')
     if klass := filters.get("class"):
+        (klass,) = _known([klass], CLASSES, "class")
         rows = rows.filter(best_class="" if klass == "none" else klass)
     if filters.get("mine"):
         rows = rows.filter(lease_by=user, lease_until__gt=Now())
@@ -110,8 +112,8 @@ def _decode(cursor: str) -> tuple[datetime, str]:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         at, key = text.split(" ")
-        return datetime.fromisoformat(at), str(uuid.UUID(key))
-    except (ValueError, binascii.Error):
+        return datetime.fromisoformat(at).astimezone(UTC), str(uuid.UUID(key))
+    except (ValueError, OverflowError, binascii.Error):
         raise Invalid("This page address is damaged. Start again from the first page.") from None
 
 

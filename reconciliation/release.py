@@ -14,6 +14,7 @@ def release(study: Study, *, to: list[Destination], by: User) -> list[Delivery]:
     """Open the gate, and put one delivery for each destination in the queue."""
     if refusal := why_not(study, "release", by):
         raise refusal
+    to = list(dict.fromkeys(to))
     for destination in to:
         if refusal := why_not(study, "release", by, destination=destination):
             raise refusal

@@ -193,7 +193,7 @@ class Running:
         env = {name: value for name, value in os.environ.items() if name not in without}
         with self.screen.open("wb") as screen:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "demo", "--for", "120"],
+                [sys.executable, "manage.py", "demo", "--for", "240"],
                 cwd=ROOT,
                 env=env | ports | {"IMGSHARE_DATA_DIR": str(data)},
                 stdout=screen,
@@ -242,7 +242,7 @@ def running(tmp_path):
 
 @pytest.mark.wire
 def test_one_command_runs_the_portal_until_ctrl_c_and_leaves_nothing_behind(running):
-    until(lambda: "Ready" in running.said() or running.process.poll(), seconds=60, what="ready")
+    until(lambda: "Ready" in running.said() or running.process.poll() is not None, seconds=120, what="ready")
     browser = running.signs_in("desk")
     folder = running.data / "archive" / demo.study_uid("delivered")
     until(lambda: len(list(folder.glob("*.dcm"))) == 6, seconds=40, what="six objects in the archive")

@@ -153,13 +153,17 @@ def describe(change: Change) -> str:
 # --- the rules -------------------------------------------------------------------------------------------------------
 
 
+def _absent(path: str) -> Action:
+    """A sequence that must have exactly one item if it is there at all is not left empty but taken out (PS3.3)."""
+    return Action.REMOVE if path.endswith("Sequence") else Action.EMPTY
+
+
 def _from_local(path: str, facts: Facts) -> Decision:
     """The local value wins, and no local value means empty: a foreign value never speaks for a local patient."""
     if value := _local(path, facts):
         return Decision(Action.SET, value, f"RAD-61: {called(path)} comes from {facts.whose}.")
-    return Decision(
-        Action.EMPTY, None, f"RAD-61: {facts.whose} has no {called(path)}, and the sender's does not apply."
-    )
+    rule = f"RAD-61: {facts.whose} has no {called(path)}, and the sender's does not apply."
+    return Decision(_absent(path), None, rule)
 
 
 def _patient_id(path: str, facts: Facts) -> Decision:
@@ -189,7 +193,7 @@ def _issuer_of(local_field: str) -> Callable[[str, Facts], Decision]:
         if facts.local.scheduled and issuer and value:
             new = [{"LocalNamespaceEntityID": issuer}]
             return Decision(Action.SET, new, f"RAD-61: the issuer goes with the {called(number)} of the local order.")
-        return Decision(Action.EMPTY, None, f"RAD-61: no local issuer of the {called(number)}; the sender's goes.")
+        return Decision(Action.REMOVE, None, f"RAD-61: no local issuer of the {called(number)}; the sender's goes.")
 
     return decide
 

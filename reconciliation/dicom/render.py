@@ -58,7 +58,7 @@ def render(path: Path, target: Path, *, frame: int = 0, width: int = 512, timeou
             part.replace(target)
             return ""
         told = child.stdout.decode(errors="replace").strip() if child.returncode == TOLD else ""
-        return told or f"{CANNOT}: decoding it takes too much memory or time."
+        return told or f"{CANNOT}: its pixels are damaged, or need too much memory or time."
     except subprocess.TimeoutExpired:
         return f"{CANNOT}: decoding it takes too long."
     finally:

@@ -2,14 +2,12 @@
 
 import logging
 
-from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from orders import queries
 from policies import audit
 from reconciliation import clearance, delivery, intake, lease, mapping, matching, queue, release
 from reconciliation import serializers as shapes
@@ -89,24 +87,10 @@ class Lease(APIView):
 def proposals(request: Request, key) -> Response:
     """Candidates with their evidence, the best first. Nothing is chosen by them."""
     study = queue.get(request.user, key)
-    if study.state == Study.State.HELD and is_stale(study):
-        propose_anew(study)
+    matching.refresh(study)
     rows = study.proposals.select_related("patient", "order__patient")
     found = rows.prefetch_related("patient__identifiers", "order__patient__identifiers")
     return listed(found, shapes.ProposalSerializer, request)
-
-
-def is_stale(study: Study) -> bool:
-    """That there was no match is never remembered: whoever looks sees what is known now, not at the last sweep."""
-    newest = queries.newest_change()
-    return study.proposed_at is None or bool(newest and study.proposed_at < newest)
-
-
-def propose_anew(study: Study) -> None:
-    try:
-        matching.propose(study)
-    except IntegrityError:
-        log.info("Study %s was proposed by somebody else at the same moment; theirs are as fresh", study.pk)
 
 
 @call("GET", gives=shapes.ChangesSerializer, filters=bodies.Choice)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from itertools import count
+from itertools import count, pairwise
 from typing import NamedTuple
 
 from orders import queries
@@ -157,18 +157,33 @@ def _row(each: dict) -> Row:
     if is_date:
         incoming, local = day(incoming), day(local)
     differs = each["agreement"] in ("similar", "different")
-    compared = marks(incoming, local, least=0 if is_date else ALIKE)
-    marked = compared if differs else ([Mark(incoming, False)], [Mark(local, False)])
+    compare = day_marks if is_date else marks
+    marked = compare(incoming, local) if differs else ([Mark(incoming, False)], [Mark(local, False)])
     return Row(each["agreement"], each["field"], each["rule"], *marked)
 
 
-def marks(one: str, other: str, *, least: float = ALIKE) -> tuple[list[Mark], list[Mark]]:
+def marks(one: str, other: str) -> tuple[list[Mark], list[Mark]]:
     """Both texts cut where they differ; upper and lower case are the same letter. Unlike texts are marked whole."""
     left, right = one.casefold(), other.casefold()
     matcher = SequenceMatcher(None, left, right, autojunk=False)
     begins = left.startswith(right) or right.startswith(left)
-    if (len(left), len(right)) != (len(one), len(other)) or not (begins or matcher.ratio() >= least):
+    if (len(left), len(right)) != (len(one), len(other)) or not (begins or matcher.ratio() >= ALIKE):
         return [Mark(one, True)], [Mark(other, True)]
     pieces = matcher.get_opcodes()
     ours = [Mark(one[a:b], kind != "equal") for kind, a, b, _c, _d in pieces if b > a]
     return ours, [Mark(other[c:d], kind != "equal") for kind, _a, _b, c, d in pieces if d > c]
+
+
+def day_marks(one: str, other: str) -> tuple[list[Mark], list[Mark]]:
+    """Two days in ISO 8601, digit by digit: a swapped day and month show as such."""
+    if len(one) != len(other):
+        return [Mark(one, True)], [Mark(other, True)]
+    differ = [a != b for a, b in zip(one, other, strict=True)]
+    runs = _runs(differ)
+    return [Mark(one[a:b], differ[a]) for a, b in runs], [Mark(other[a:b], differ[a]) for a, b in runs]
+
+
+def _runs(flags: list[bool]) -> list[tuple[int, int]]:
+    """Where neighbours are alike: (from, to) of each stretch."""
+    edges = [0, *(n for n in range(1, len(flags)) if flags[n] != flags[n - 1]), len(flags)]
+    return list(pairwise(edges))

@@ -1,6 +1,9 @@
-from datetime import date
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
 
 import pytest
+from django.db import connection
+from django.utils import timezone
 
 from reconciliation import matching
 from reconciliation.models import Proposal, Study
@@ -60,7 +63,32 @@ def test_no_candidate_is_never_remembered():
     assert [one.pk for one in matching.stale()] == [study.pk]
     matching.propose(study)
     assert Study.objects.get(pk=study.pk).proposals.count() == 1
+
+
+def test_a_change_a_moment_before_is_looked_at_once_more_and_then_no_more():
+    order, study = make.order(), make.study("held")
+    assert matching.stale() == [study]
+
+    long_ago = timezone.now() - timedelta(minutes=1)
+    type(order).objects.update(changed_at=long_ago)
+    type(order.patient).objects.update(changed_at=long_ago)
+
     assert matching.stale() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_proposing_twice_at_once_gives_each_rank_once():
+    make.order()
+    study = make.study("held")
+
+    def again(_):
+        try:
+            return len(matching.propose(study))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(again, range(12))) == [1] * 12
 
 
 def test_an_unknown_birth_date_finds_by_name():

@@ -29,9 +29,10 @@ def series(tmp_path) -> list[Path]:
 
 
 def sender(portal, files: list[Path], log: Path) -> subprocess.Popen:
-    command = [program("storescu"), "-v", "-aet", "SENDER", "-aec", portal.ae_title, "127.0.0.1", str(portal.dicom_port)]
+    titles = ["-aet", "SENDER", "-aec", portal.ae_title]
+    command = [program("storescu"), "-v", *titles, "127.0.0.1", str(portal.dicom_port), *map(str, files)]
     with log.open("w") as out:
-        return subprocess.Popen([*command, *map(str, files)], stdout=out, stderr=out)
+        return subprocess.Popen(command, stdout=out, stderr=out)
 
 
 def acknowledged(log: Path) -> int:
@@ -39,7 +40,7 @@ def acknowledged(log: Path) -> int:
 
 
 def objects(desk: Rest) -> int:
-    return sum(study["number_of_instances"] for study in desk.studies())
+    return sum(study["counts"]["instances"] for study in desk.studies())
 
 
 @pytest.mark.parametrize("moment", [0.05, 0.15, 0.3])
@@ -76,7 +77,7 @@ def test_a_killed_intake_loses_nothing_and_doubles_nothing(new_portal, series, t
     desk.until(1, state="held")
 
     (study,) = desk.studies()
-    assert (study["number_of_instances"], study["duplicates"]) == (OBJECTS, 0) or objects(desk) == OBJECTS
+    assert study["counts"]["instances"] == OBJECTS
 
 
 def test_a_killed_worker_delivers_everything_once_restarted_and_only_under_the_local_identity(

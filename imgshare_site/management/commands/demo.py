@@ -35,6 +35,7 @@ GOODBYE = 10  # seconds that a process gets to end by itself
 TICK = 0.2  # seconds between two looks at the processes
 MOST_RESTARTS = 5  # of one process
 LOUD = (b" WARNING ", b" ERROR ", b" CRITICAL ", b"[ERROR]", b"[CRITICAL]", b"CommandError")
+QUIET = b" WARNING django.request: "  # a page that is not there, a step that was refused: the browser has said so
 
 PARENT_DIED = 1  # PR_SET_PDEATHSIG of prctl(2)
 PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
@@ -90,7 +91,8 @@ class Child:
             new = file.read()
         whole = new[: new.rfind(b"\n") + 1]
         self.told += len(whole)
-        return [line.decode(errors="replace") for line in whole.splitlines() if any(loud in line for loud in LOUD)]
+        loud = [line for line in whole.splitlines() if any(mark in line for mark in LOUD) and QUIET not in line]
+        return [line.decode(errors="replace") for line in loud]
 
 
 def _environment() -> dict[str, str]:

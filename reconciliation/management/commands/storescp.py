@@ -1,12 +1,14 @@
 """The DICOM door: listens for C-ECHO and C-STORE from known sources, and puts what comes into the spool."""
 
+import functools
 import logging
 import signal
 import threading
+from typing import NamedTuple
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections, connection
 
 from policies import audit
 from policies.models import Source
@@ -17,32 +19,65 @@ from reconciliation.dicom.arrival import Door, Origin
 log = logging.getLogger(__name__)
 
 
-def admit(caller: scp.Caller) -> Origin:
-    """Let a known source in; `scp.Unknown` for everybody else."""
-    close_old_connections()
-    source = Source.objects.filter(ae_title=caller.calling_title, active=True).first()
-    if source is None:
-        raise scp.Unknown(f"'{caller.calling_title}' is no AE title of an active source.")
-    if source.address and source.address != caller.address:
-        raise scp.Unknown(f"'{caller.calling_title}' called from {caller.address}, which is not its address.")
-    return Origin(
-        door=Door.DIMSE,
-        source=str(source.pk),
-        calling_title=caller.calling_title,
-        called_title=caller.called_title,
-        address=caller.address,
-    )
+class Known(NamedTuple):
+    """What the door has to know of a source."""
+
+    key: str
+    address: str
+
+
+class Sources:
+    """The active sources by AE title, as the database last said: the door stays open while the database is down."""
+
+    def __init__(self):
+        self.known: dict[str, Known] = {}
+
+    def by_title(self) -> dict[str, Known]:
+        try:
+            rows = Source.objects.filter(active=True, ae_title__isnull=False)
+            self.known = {row.ae_title: Known(str(row.pk), row.address or "") for row in rows}
+        except DatabaseError:
+            log.exception("The database does not answer; the door goes by the %s sources it knows", len(self.known))
+        return self.known
+
+    def admit(self, caller: scp.Caller) -> Origin:
+        """Let a known source in; `scp.Unknown` for everybody else."""
+        source = self.by_title().get(caller.calling_title)
+        if source is None:
+            raise scp.Unknown(f"'{caller.calling_title}' is no AE title of an active source.")
+        if source.address and source.address != caller.address:
+            raise scp.Unknown(f"'{caller.calling_title}' called from {caller.address}, which is not its address.")
+        return Origin(
+            door=Door.DIMSE,
+            source=source.key,
+            calling_title=caller.calling_title,
+            called_title=caller.called_title,
+            address=caller.address,
+        )
 
 
 def refused(caller: scp.Caller, why: str) -> None:
     """Write a refused caller into the ledger; the refusal stands even if the database is down."""
     log.warning("Refused %s from %s: %s", caller.calling_title, caller.address, why)
     try:
-        close_old_connections()
         detail = {"called_title": caller.called_title, "address": caller.address}
         audit.record(audit.PORTAL, "refuse association", "caller", key=caller.calling_title, reason=why, detail=detail)
     except Exception:
         log.exception("The refusal of %s could not be written into the ledger", caller.calling_title)
+
+
+def fresh(step):
+    """Each call comes in a thread of its own: with a connection that still lives, and none left open behind it."""
+
+    @functools.wraps(step)
+    def on_a_live_connection(*arguments):
+        close_old_connections()
+        try:
+            return step(*arguments)
+        finally:
+            connection.close()
+
+    return on_a_live_connection
 
 
 class Command(BaseCommand):
@@ -50,7 +85,9 @@ class Command(BaseCommand):
 
     def handle(self, **options):
         listener = scp.Listener(ae_title=settings.AE_TITLE, host=settings.BIND_ADDRESS, port=settings.DICOM_PORT)
-        server = scp.serve(listener, spool=stores.spool(), admit=admit, refused=refused)
+        sources = Sources()
+        sources.by_title()
+        server = scp.serve(listener, spool=stores.spool(), admit=fresh(sources.admit), refused=fresh(refused))
         self.stdout.write(f"{settings.AE_TITLE} listens on {settings.BIND_ADDRESS}:{settings.DICOM_PORT}")
         over = threading.Event()
         for name in (signal.SIGTERM, signal.SIGINT):

@@ -79,9 +79,11 @@ def test_what_the_local_side_does_not_know_is_emptied_not_left_foreign(path):
 
     change = changes(nothing, [FOREIGN | {path: "foreign"}])[path]
 
-    assert (change.action, change.new, change.old) == (Action.EMPTY, None, ["foreign"])
+    assert (change.action, change.new, change.old) == (GONE[path.endswith("Sequence")], None, ["foreign"])
 
 
+# A sequence of exactly one item is taken out rather than left empty.
+GONE = {True: Action.REMOVE, False: Action.EMPTY}
 ORDER_ROWS = {
     "AccessionNumber": "ACC77",
     "IssuerOfAccessionNumberSequence": [{"LocalNamespaceEntityID": "RIS"}],
@@ -95,7 +97,7 @@ def test_numbers_come_from_the_order_and_are_empty_without_one(path):
     with_order, without = changes(ORDER)[path], changes(PATIENT)[path]
 
     assert (with_order.action, with_order.new) == (Action.SET, ORDER_ROWS[path])
-    assert (without.action, without.new) == (Action.EMPTY, None)
+    assert (without.action, without.new) == (GONE[path.endswith("Sequence")], None)
 
 
 def test_an_order_without_accession_number_empties_the_foreign_one_and_its_issuer():
@@ -103,7 +105,7 @@ def test_an_order_without_accession_number_empties_the_foreign_one_and_its_issue
 
     assert found["AccessionNumber"].action == Action.EMPTY
     assert found["AccessionNumber"].old == ["FOREIGN1"]
-    assert found["IssuerOfAccessionNumberSequence"].action == Action.EMPTY
+    assert found["IssuerOfAccessionNumberSequence"].action == Action.REMOVE
 
 
 def test_the_request_is_the_orders_and_links_its_study_uid():
