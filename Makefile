@@ -14,7 +14,7 @@ READY := $(VENV)/.ready
 PYTEST := $(VENV)/bin/python -m pytest -q -n 2 --dist loadfile
 PEERS := dcmtk orthanc orthanc-dicomweb dicom3tools chromium fonts-dejavu-core postgresql
 
-.PHONY: help demo test check lock peers
+.PHONY: help demo test bench check lock peers
 
 help:  ## Say what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -27,6 +27,9 @@ test: $(READY) peers  ## Run every test, on SQLite and then on PostgreSQL
 	echo "== Tests on SQLite"; env -u DATABASE_URL $(PYTEST) || status=$$?
 	echo "== Tests on PostgreSQL"; deploy/with-postgres $(PYTEST) || status=$$?
 	exit $$status
+
+bench: $(READY)  ## Print the performance table, measured against named peers
+	@$(VENV)/bin/python manage.py bench
 
 check: $(READY)  ## Lint, formatting, system checks, missing migrations
 	$(VENV)/bin/ruff check .

@@ -249,7 +249,9 @@ def dcmtk_storescp(folder: Path) -> Iterator[int]:
 
 @contextmanager
 def child(command: list[str], port: int) -> Iterator[None]:
-    process = subprocess.Popen(command, env=os.environ | {"TCP_NODELAY": "1"}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=os.environ | {"TCP_NODELAY": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         until = time.monotonic() + 30
         while time.monotonic() < until:

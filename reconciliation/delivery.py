@@ -19,7 +19,7 @@ from policies import audit, authority
 from policies.models import Power, User
 from policies.problems import Conflict
 from reconciliation import bell, mapping, stores
-from reconciliation.dicom import edit, scu
+from reconciliation.dicom import edit, reread, scu
 from reconciliation.lease import later
 from reconciliation.models import DeliveredInstance, Delivery, Instance, Study
 from reconciliation.workflow import move
@@ -129,7 +129,7 @@ def made(instance: Instance, changes: list, *, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     original, target = stores.vault().path(instance.digest), folder / "object.dcm"
     edit.write(original, target, changes)
-    if found := edit.differences(original, target, changes):
+    if found := reread.differences(original, target, changes):
         target.unlink()
         raise Different(f"An object was not written as planned, so nothing more was sent. {found[0]}")
     return target

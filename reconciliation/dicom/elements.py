@@ -1,7 +1,6 @@
 """The elements of a DICOM file by their place in its bytes (PS3.5 chapter 7): followed, not decoded.
 
-A file is mapped, not read: memory stays flat, and whatever is not changed can be copied byte by byte. Text is decoded
-only where the character set of a whole object has to change (last part).
+A file is mapped, not read: memory stays flat, and whatever is not changed can be copied byte by byte.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import io
 import mmap
 import os
-import re
 import struct
 import zlib
 from collections import deque
@@ -19,24 +17,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from pydicom.charset import STAND_ALONE_ENCODINGS, decode_bytes, encode_string, python_encoding
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_description, dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
+from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 from pydicom.uid import ExplicitVRLittleEndian as Explicit
 from pydicom.uid import ImplicitVRLittleEndian as Implicit
-from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, EXPLICIT_VR_LENGTH_32, PN_DELIMS, TEXT_VR_DELIMS, VR
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, EXPLICIT_VR_LENGTH_32, VR
+
+from reconciliation.dicom.arrival import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 TRANSFER_SYNTAX_UID, SPECIFIC_CHARACTER_SET, PIXEL_DATA = 0x00020010, 0x00080005, 0x7FE00010
 LONG = {vr.value.encode() for vr in EXPLICIT_VR_LENGTH_32}  # a reserved field, then a length of four bytes
+TEXTS = {vr.value for vr in CUSTOMIZABLE_CHARSET_VR}  # what the Specific Character Set applies to
 KNOWN = {vr.value.encode() for vr in VR if len(vr.value) == 2}
-IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME = b"1.2.826.0.1.3680043.10.1777.1", b"IMGSHARE_1"
 DEEPEST = 64  # levels of sequences; real objects stay below ten
 INFLATED_MAXIMUM = 256 << 20  # bytes; a deflated data set is edited in memory
 
@@ -48,6 +48,11 @@ TAGGED = {"<": struct.Struct("<HHI"), ">": struct.Struct(">HHI")}
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, OSError, EOFError)
 UNREADABLE += (BytesLengthException, struct.error, RecursionError)
 LENGTHS = {"<": struct.Struct("<I"), ">": struct.Struct(">I")}
+
+
+def name_of(tag: int) -> str:
+    """What the standard calls an element, for sentences."""
+    return dictionary_description(tag) if dictionary_has_tag(tag) else f"The private element {BaseTag(tag)}"
 
 
 class Malformed(ValueError):
@@ -281,6 +286,21 @@ def _top_level(data, start: int, encoding: Encoding) -> tuple[Element, ...]:
     return tuple(found)
 
 
+def vr_of(element: Element) -> str:
+    """What the value is, also where the file does not say or calls it unknown."""
+    if element.vr not in ("", "UN"):
+        return element.vr
+    try:
+        vr = dictionary_VR(element.tag)
+    except KeyError:
+        vr = "UN"
+    return "SQ" if element.undefined and element.tag != PIXEL_DATA else vr
+
+
+def as_written(element: Element, encoding: Encoding) -> Encoding:
+    return Encoding(implicit=not element.vr, little=encoding.little)
+
+
 def is_sound(path: Path) -> bool:
     """Whether the sequences and items of a file, at all depths, fill exactly the room that they claim."""
     try:
@@ -291,9 +311,9 @@ def is_sound(path: Path) -> bool:
 
 
 def _is_sound(data, element: Element, encoding: Encoding) -> bool:
-    if _vr(element) != "SQ":
+    if vr_of(element) != "SQ":
         return True
-    inside = inner(data, element.value, element.vr, _as_written(element, encoding))
+    inside = inner(data, element.value, element.vr, as_written(element, encoding))
     position = element.value
     for item in items(data, position, element.end, inside):
         position = item.after
@@ -309,8 +329,8 @@ def file_head(sop_class: bytes, sop_instance: bytes, syntax: bytes) -> bytes:
         (0x00020002, "UI", sop_class),
         (0x00020003, "UI", sop_instance),
         (TRANSFER_SYNTAX_UID, "UI", syntax),
-        (0x00020012, "UI", IMPLEMENTATION_CLASS_UID),
-        (0x00020013, "SH", IMPLEMENTATION_VERSION_NAME),
+        (0x00020012, "UI", IMPLEMENTATION_CLASS_UID.encode()),
+        (0x00020013, "SH", IMPLEMENTATION_VERSION_NAME.encode()),
     ]
     padded = [(tag, vr, value + (b" " if vr == "SH" else b"\0") * (len(value) % 2)) for tag, vr, value in values]
     group = b"".join(FILE_META.header(tag, vr, len(value)) + value for tag, vr, value in padded)
@@ -371,127 +391,3 @@ class Notation(NamedTuple):
         if values[0] == values[1] or not all(values) or dictionary_VR(tag) != "SQ":
             return values[0] == values[1]
         return self.items(one) == self.items(other)
-
-
-# --- text ------------------------------------------------------------------------------------------------------------
-
-ESCAPE = b"\x1b"
-PLAIN = ("", "ISO_IR 6", "ISO 2022 IR 6")  # pydicom takes these for Latin-1; the standard says ASCII
-NEVER_FIRST = {f"ISO 2022 IR {number}" for number in (58, 87, 149, 159)}  # of several bytes (PS3.3 C.12.1.1.2)
-TEXTS = {vr.value for vr in CUSTOMIZABLE_CHARSET_VR}
-ONE_VALUE = {"LT", "ST", "UT"}  # a backslash in these is a backslash
-
-
-class Characters(NamedTuple):
-    """A Specific Character Set: Python's names of its codecs, none where it is unknown."""
-
-    codecs: tuple[str, ...]
-    proper: bool = True  # spelled as the standard spells it: new text may be written in it
-
-    @classmethod
-    def named(cls, value: bytes) -> Characters:
-        labels = [label.strip("\0 ") for label in value.decode("latin-1").split("\\")]
-        labels = labels[:1] if labels[0] in STAND_ALONE_ENCODINGS else labels
-        spelled = [
-            re.sub(r"^ISO.(2022.)?IR.", lambda m: "ISO 2022 IR " if m[1] else "ISO_IR ", each) for each in labels
-        ]
-        codecs = ["ascii" if each in PLAIN else python_encoding.get(each, "") for each in spelled]
-        proper = all(codecs) and spelled == labels and labels[0] not in NEVER_FIRST
-        return cls(tuple(codecs) if all(codecs) else (), proper)
-
-    def fit(self, text: str) -> bool:
-        """Whether the text can be written so that the same text is read again."""
-        return text.isascii() or (self.proper and all(map(self._fit, re.split(r"[\\^=\r\n\f\t]", text))))
-
-    def _fit(self, part: str) -> bool:
-        if not all(any(_encodable(letter, codec) for codec in self.codecs) for letter in part):
-            return False
-        if self.codecs[0] == "ascii" and any(letter.isascii() < (letter <= "\xff") for letter in part):
-            return False  # pydicom would write these as Latin-1, without an escape sequence
-        return _read_again(part, list(self.writing))
-
-    @property
-    def writing(self) -> tuple[str, ...]:
-        """The codecs as pydicom wants them: it knows the escape sequence back to ASCII by this name only."""
-        return tuple("iso8859" if codec == "ascii" else codec for codec in self.codecs) or ("ascii",)
-
-    def decode(self, value: bytes, vr: str) -> str:
-        """Raises Malformed where the bytes do not belong to the character set: a guess could name another patient."""
-        try:
-            if len(self.codecs) == 1:
-                return value.decode(self.codecs[0])
-            delimiters = PN_DELIMS | {ord("=")} if vr == "PN" else TEXT_VR_DELIMS
-            delimiters |= set() if vr in ONE_VALUE else {ord("\\")}
-            text = decode_bytes(value, list(self.codecs), delimiters) if self.codecs else "\ufffd"
-        except (UnicodeError, LookupError):
-            text = "\ufffd"
-        if "\ufffd" in text or "\x1b" in text:
-            raise Malformed(
-                "The local values need another character set, and text of this object cannot be read in the one that "
-                "it declares: ask the sender to correct its Specific Character Set."
-            )
-        return text
-
-
-def _encodable(letter: str, codec: str) -> bool:
-    try:
-        return bool(letter.encode(codec))
-    except UnicodeEncodeError:
-        return False
-
-
-def _read_again(part: str, codecs: list[str]) -> bool:
-    return decode_bytes(encode_string(part, codecs), codecs, set()) == part
-
-
-def in_utf8(data, element: Element, encoding: Encoding, characters: Characters) -> bytes | None:
-    """The element with all its text in ISO_IR 192, None where that is the same. An item that names a character set
-    of its own stays as it is."""
-    vr = _vr(element)
-    if vr == "SQ":
-        return _sequence_in_utf8(data, element, encoding, characters)
-    value = data[element.value : element.end] if vr in TEXTS else b""
-    if value.isascii() and ESCAPE not in value:
-        return None
-    text = characters.decode(value, vr).rstrip("\0 ").encode()
-    text += b" " * (len(text) % 2)
-    return _as_written(element, encoding).header(element.tag, element.vr, len(text)) + text
-
-
-def _sequence_in_utf8(data, element: Element, encoding: Encoding, characters: Characters) -> bytes | None:
-    written = _as_written(element, encoding)
-    inside = inner(data, element.value, element.vr, written)
-    spans = list(items(data, element.value, element.end, inside))
-    parts = [_item_in_utf8(data, span, inside, characters) for span in spans]
-    if not any(parts):
-        return None
-    whole = [data[span.start : span.end] if part is None else part for span, part in zip(spans, parts, strict=True)]
-    content = b"".join(inside.header(ITEM, "", len(part)) + part for part in whole)
-    delimiter = inside.header(SEQUENCE_END, "", 0) if element.undefined else b""
-    length = UNDEFINED if element.undefined else len(content)
-    return written.header(element.tag, element.vr, length) + content + delimiter
-
-
-def _item_in_utf8(data, item: Item, encoding: Encoding, characters: Characters) -> bytes | None:
-    inside = [element for element in walk(data, item.start, item.end, encoding) if element.tag & 0xFFFF]
-    if any(element.tag == SPECIFIC_CHARACTER_SET for element in inside):
-        return None
-    parts = [in_utf8(data, element, encoding, characters) for element in inside]
-    if not any(parts):
-        return None
-    return b"".join(part or data[element.start : element.end] for element, part in zip(inside, parts, strict=True))
-
-
-def _vr(element: Element) -> str:
-    """What the value is, also where the file does not say or calls it unknown."""
-    if element.vr not in ("", "UN"):
-        return element.vr
-    try:
-        vr = dictionary_VR(element.tag)
-    except KeyError:
-        vr = "UN"
-    return "SQ" if element.undefined and element.tag != PIXEL_DATA else vr
-
-
-def _as_written(element: Element, encoding: Encoding) -> Encoding:
-    return Encoding(implicit=not element.vr, little=encoding.little)

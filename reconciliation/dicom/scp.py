@@ -24,7 +24,8 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
-from reconciliation.dicom.arrival import PREAMBLE, PREFIX, Origin
+from reconciliation.dicom.arrival import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Origin
+from reconciliation.dicom.elements import file_head
 from reconciliation.dicom.spool import Part, Spool, Submission
 
 log = logging.getLogger(__name__)
@@ -34,11 +35,6 @@ SUCCESS, OUT_OF_RESOURCES, WRONG_OBJECT, CANNOT_UNDERSTAND, CLASS_NOT_SUPPORTED 
 
 # PS3.8 Table 9-21: result, source, reason
 CALLING_UNKNOWN, CALLED_UNKNOWN, TRY_LATER = (1, 1, 3), (1, 1, 7), (2, 3, 1)
-
-IMPLEMENTATION_CLASS_UID = (
-    "2.25.84074089010601774087126637600747462678"  # of a UUID: no registered root needed (PS3.5 B.2)
-)
-IMPLEMENTATION_VERSION = "IMGSHARE_1"
 
 COMMAND, LAST = 1, 2  # bits of the message control header, PS3.8 E.2
 C_STORE_RQ, C_STORE_RSP, NO_DATA_SET = 0x0001, 0x8001, 0x0101
@@ -90,7 +86,7 @@ def serve(listener: Listener, *, spool: Spool, admit: Admit, refused: Refused) -
     ae.maximum_associations = listener.maximum_associations
     ae.network_timeout = listener.network_timeout
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    ae.implementation_version_name = IMPLEMENTATION_VERSION
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.add_supported_context(Verification)
     server = ae.make_server(
         (listener.host, listener.port),
@@ -308,7 +304,8 @@ class Reception(DIMSEServiceProvider):
             if self._submission is None:
                 self._submission = self._spool.open(self.origin)
             store.part = self._submission.part()
-            store.part.write(_file_meta(sop_class, sop_instance, context.transfer_syntax[0]))
+            # The same bytes for the same object, whoever sends it and when.
+            store.part.write(file_head(sop_class, sop_instance, context.transfer_syntax[0].encode()))
 
     def _take_data(self, data: memoryview, *, last: bool) -> None:
         self._guarded(lambda store: store.part and store.part.write(data))
@@ -366,18 +363,3 @@ def _element(element: int, value: bytes | int, *, pad: bytes = b"\0") -> bytes:
     """One element of a command set; numbers are US."""
     raw = struct.pack("<H", value) if isinstance(value, int) else value + pad * (len(value) % 2)
     return struct.pack("<HHI", 0, element, len(raw)) + raw
-
-
-def _file_meta(sop_class: bytes, sop_instance: bytes, syntax: str) -> bytes:
-    """Preamble and file meta information (PS3.10 7.1), the same bytes for the same object whoever sends it and when."""
-    body = _meta(0x0002, b"UI", sop_class) + _meta(0x0003, b"UI", sop_instance) + _meta(0x0010, b"UI", syntax.encode())
-    body += _meta(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode())
-    body += _meta(0x0013, b"SH", IMPLEMENTATION_VERSION.encode())
-    version = struct.pack("<HH2sHI", 2, 0x0001, b"OB", 0, 2) + b"\0\1"
-    length = _meta(0x0000, b"UL", struct.pack("<I", len(version) + len(body)))
-    return bytes(PREAMBLE) + PREFIX + length + version + body
-
-
-def _meta(element: int, vr: bytes, value: bytes) -> bytes:
-    value += (b" " if vr == b"SH" else b"\0") * (len(value) % 2)
-    return struct.pack("<HH2sH", 2, element, vr, len(value)) + value

@@ -22,8 +22,8 @@ from pynetdicom.pdu_primitives import P_DATA, MaximumLengthNotification
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification
 
+from reconciliation.dicom.arrival import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from reconciliation.dicom.edit import CannotWrite
-from reconciliation.dicom.elements import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _config.STORE_SEND_CHUNKED_DATASET = True  # a path is read piece by piece, never as a whole
 
@@ -232,8 +232,8 @@ def _requested(peer: Peer, pairs: Sequence[Pair]) -> Association:
         ae = AE(peer.calling_title)
         ae.connection_timeout, ae.acse_timeout = peer.connection_timeout, peer.acse_timeout
         ae.dimse_timeout, ae.network_timeout = peer.dimse_timeout, peer.dimse_timeout
-        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID.decode()
-        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME.decode()
+        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         contexts = [build_context(sop_class, syntax) for sop_class, syntax in pairs]
         handlers = [(evt.EVT_CONN_OPEN, _set_up, [peer.dimse_timeout]), (evt.EVT_DATA_SENT, _acknowledge_at_once)]
         return ae.associate(peer.host, peer.port, contexts, peer.ae_title, evt_handlers=handlers)

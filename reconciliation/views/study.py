@@ -13,11 +13,12 @@ from policies.consent import Basis, Purpose
 from policies.models import Destination, Intent, Power, Procedure, Reason, RetentionRule
 from policies.problems import Conflict, Denied, Invalid
 from reconciliation import clearance, delivery, forms, lease, mapping, queue, workflow
-from reconciliation.models import Study
+from reconciliation.models import Delivery, Finding, Study
 from reconciliation.views import cards, pictures, rewriting, searches
 
 State = Study.State
 WORDS = {verb: step.words for verb, step in workflow.MOVES.items()}
+GRAVEST = (Finding.Severity.BLOCK, Finding.Severity.OVERRIDE, Finding.Severity.WARN)
 HISTORY = 50  # lines shown on the page; the ledger has the rest
 # Where work goes on after a step: the desk returns to what is held, the releasing officer to what is cleared.
 GOES_ON = {"release": State.CLEARED, **dict.fromkeys(("settle", "map", "unmap", "clear", "reject"), State.HELD)}
@@ -43,7 +44,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
     """What the page shows. `did` is the step just taken; `choice` is "order:<key>" or "patient:<key>"."""
     did = did or request.GET.get("did", "")
     offered = workflow.offered(study, request.user)
-    findings = list(study.findings.select_related("overridden_by"))
+    findings = sorted(study.findings.select_related("overridden_by"), key=lambda one: GRAVEST.index(one.severity))
     found = {
         "study": study,
         "offered": offered,
@@ -151,7 +152,9 @@ def _to_release(request: HttpRequest, study: Study, choice: str) -> dict:
 
 
 def _on_its_way(request: HttpRequest, study: Study, choice: str) -> dict:
-    return _decided(request, study, choice) | {"ladders": ladders(request, study)}
+    found = ladders(request, study)
+    refused = any(one.state == Delivery.State.REFUSED for one, _barred in found)
+    return _decided(request, study, choice) | {"ladders": found, "refused": refused}
 
 
 def ladders(request: HttpRequest, study: Study) -> list[tuple]:
@@ -160,7 +163,6 @@ def ladders(request: HttpRequest, study: Study) -> list[tuple]:
 
 
 STAGES = {
-    State.RECEIVING: _undecided,
     State.HELD: _undecided,
     State.MAPPED: _to_clear,
     State.CLEARED: _to_release,

@@ -72,6 +72,7 @@
     if (event.detail.elt.matches("form")) refusal().replaceChildren();
   });
   document.addEventListener("htmx:afterSwap", (event) => {
-    if (event.detail.target.id === "refusal") refusal().focus();
+    const asked = event.detail.requestConfig?.elt;
+    if (event.detail.target.id === "refusal" && asked?.matches("form, input")) refusal().focus();
   });
 }

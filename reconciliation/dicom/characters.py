@@ -1,0 +1,131 @@
+"""Text in a Specific Character Set (PS3.3 C.12.1.1.2), and the same text in ISO_IR 192 where it must be widened."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from pydicom.charset import STAND_ALONE_ENCODINGS, decode_bytes, encode_string, python_encoding
+from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
+
+from reconciliation.dicom.elements import (
+    ITEM,
+    SEQUENCE_END,
+    SPECIFIC_CHARACTER_SET,
+    TEXTS,
+    UNDEFINED,
+    Element,
+    Encoding,
+    Item,
+    Malformed,
+    as_written,
+    inner,
+    items,
+    vr_of,
+    walk,
+)
+
+ESCAPE = b"\x1b"
+PLAIN = ("", "ISO_IR 6", "ISO 2022 IR 6")  # pydicom takes these for Latin-1; the standard says ASCII
+NEVER_FIRST = {f"ISO 2022 IR {number}" for number in (58, 87, 149, 159)}  # of several bytes (PS3.3 C.12.1.1.2)
+ONE_VALUE = {"LT", "ST", "UT"}  # a backslash in these is a backslash
+
+
+class Characters(NamedTuple):
+    """A Specific Character Set: Python's names of its codecs, none where it is unknown."""
+
+    codecs: tuple[str, ...]
+    proper: bool = True  # spelled as the standard spells it: new text may be written in it
+
+    @classmethod
+    def named(cls, value: bytes) -> Characters:
+        labels = [label.strip("\0 ") for label in value.decode("latin-1").split("\\")]
+        labels = labels[:1] if labels[0] in STAND_ALONE_ENCODINGS else labels
+        spelled = [
+            re.sub(r"^ISO.(2022.)?IR.", lambda m: "ISO 2022 IR " if m[1] else "ISO_IR ", each) for each in labels
+        ]
+        codecs = ["ascii" if each in PLAIN else python_encoding.get(each, "") for each in spelled]
+        proper = all(codecs) and spelled == labels and labels[0] not in NEVER_FIRST
+        return cls(tuple(codecs) if all(codecs) else (), proper)
+
+    def fit(self, text: str) -> bool:
+        """Whether the text can be written so that the same text is read again."""
+        return text.isascii() or (self.proper and all(map(self._fit, re.split(r"[\\^=\r\n\f\t]", text))))
+
+    def _fit(self, part: str) -> bool:
+        if not all(any(_encodable(letter, codec) for codec in self.codecs) for letter in part):
+            return False
+        if self.codecs[0] == "ascii" and any(letter.isascii() < (letter <= "\xff") for letter in part):
+            return False  # pydicom would write these as Latin-1, without an escape sequence
+        return _read_again(part, list(self.writing))
+
+    @property
+    def writing(self) -> tuple[str, ...]:
+        """The codecs as pydicom wants them: it knows the escape sequence back to ASCII by this name only."""
+        return tuple("iso8859" if codec == "ascii" else codec for codec in self.codecs) or ("ascii",)
+
+    def decode(self, value: bytes, vr: str) -> str:
+        """Raises Malformed where the bytes do not belong to the character set: a guess could name another patient."""
+        try:
+            if len(self.codecs) == 1:
+                return value.decode(self.codecs[0])
+            delimiters = PN_DELIMS | {ord("=")} if vr == "PN" else TEXT_VR_DELIMS
+            delimiters |= set() if vr in ONE_VALUE else {ord("\\")}
+            text = decode_bytes(value, list(self.codecs), delimiters) if self.codecs else "\ufffd"
+        except (UnicodeError, LookupError):
+            text = "\ufffd"
+        if "\ufffd" in text or "\x1b" in text:
+            raise Malformed(
+                "The local values need another character set, and text of this object cannot be read in the one that "
+                "it declares: ask the sender to correct its Specific Character Set."
+            )
+        return text
+
+
+def _encodable(letter: str, codec: str) -> bool:
+    try:
+        return bool(letter.encode(codec))
+    except UnicodeEncodeError:
+        return False
+
+
+def _read_again(part: str, codecs: list[str]) -> bool:
+    return decode_bytes(encode_string(part, codecs), codecs, set()) == part
+
+
+def in_utf8(data, element: Element, encoding: Encoding, characters: Characters) -> bytes | None:
+    """The element with all its text in ISO_IR 192, None where that is the same. An item that names a character set
+    of its own stays as it is."""
+    vr = vr_of(element)
+    if vr == "SQ":
+        return _sequence_in_utf8(data, element, encoding, characters)
+    value = data[element.value : element.end] if vr in TEXTS else b""
+    if value.isascii() and ESCAPE not in value:
+        return None
+    text = characters.decode(value, vr).rstrip("\0 ").encode()
+    text += b" " * (len(text) % 2)
+    return as_written(element, encoding).header(element.tag, element.vr, len(text)) + text
+
+
+def _sequence_in_utf8(data, element: Element, encoding: Encoding, characters: Characters) -> bytes | None:
+    written = as_written(element, encoding)
+    inside = inner(data, element.value, element.vr, written)
+    spans = list(items(data, element.value, element.end, inside))
+    parts = [_item_in_utf8(data, span, inside, characters) for span in spans]
+    if not any(parts):
+        return None
+    whole = [data[span.start : span.end] if part is None else part for span, part in zip(spans, parts, strict=True)]
+    content = b"".join(inside.header(ITEM, "", len(part)) + part for part in whole)
+    delimiter = inside.header(SEQUENCE_END, "", 0) if element.undefined else b""
+    length = UNDEFINED if element.undefined else len(content)
+    return written.header(element.tag, element.vr, length) + content + delimiter
+
+
+def _item_in_utf8(data, item: Item, encoding: Encoding, characters: Characters) -> bytes | None:
+    inside = [element for element in walk(data, item.start, item.end, encoding) if element.tag & 0xFFFF]
+    if any(element.tag == SPECIFIC_CHARACTER_SET for element in inside):
+        return None
+    parts = [in_utf8(data, element, encoding, characters) for element in inside]
+    if not any(parts):
+        return None
+    return b"".join(part or data[element.start : element.end] for element, part in zip(inside, parts, strict=True))

@@ -1,0 +1,173 @@
+"""The study page: whose it is at the moment, what is laid side by side, and who may see it."""
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from policies.models import Power
+from reconciliation import lease, matching
+from reconciliation.models import Study
+from tests import make
+from tests.reconciliation.views.browsing import post, signed_in, text
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
+
+VERBS = (
+    "lease",
+    "candidates",
+    "settle",
+    "generate",
+    "map",
+    "unmap",
+    "clear",
+    "release",
+    "reject",
+    "reinstate",
+    "retry",
+)
+PARTS = ("study", "changes", "deliveries")
+
+
+def test_someone_elses_lease_bars_every_step_and_says_whose(desk):
+    study, lee = make.study("held"), make.user("lee", group="Reconciliation")
+    lease.take(study, by=lee)
+
+    page = text(desk.get(reverse("study", args=[study.pk])))
+    response = post(desk, "map", study, choice=f"order:{make.order().pk}", intent="read")
+
+    assert "Lee has this study open since" in page
+    assert response.status_code == 409
+
+
+def test_a_study_is_taken_over_with_a_reason_only(desk):
+    study, lee = make.study("held"), make.user("lee", group="Reconciliation")
+    lease.take(study, by=lee)
+    address = reverse("lease", args=[study.pk])
+
+    assert desk.post(address, {"reason": " "}).status_code == 409
+    assert desk.post(address, {"reason": "Lee has gone home"}).status_code == 302
+
+    study.refresh_from_db()
+    assert study.lease_by.username == "desk"
+
+
+def test_a_page_that_is_open_takes_the_lease_and_gives_it_back(desk):
+    study = make.study("held")
+    address = reverse("lease", args=[study.pk])
+
+    taken = desk.post(address, {"version": study.version}, headers={"HX-Request": "true"})
+    study.refresh_from_db()
+    holder = lease.holder(study)
+    desk.post(address, {"leave": "1"})
+    study.refresh_from_db()
+
+    assert "Yours until" in text(taken)
+    assert holder.username == "desk"
+    assert lease.holder(study) is None
+
+
+def test_a_lease_that_changes_the_version_loads_a_page_just_opened_anew(desk):
+    study, lee = make.study("held"), make.user("lee", group="Reconciliation")
+    lease.take(study, by=lee)
+    Study.objects.filter(pk=study.pk).update(lease_until=timezone.now())
+    address, seen = reverse("lease", args=[study.pk]), {"version": study.version}
+
+    opened = desk.post(address, seen, headers={"HX-Request": "true"})
+    later = desk.post(address, {**seen, "shown": "mine"}, headers={"HX-Request": "true"})
+
+    assert opened["HX-Refresh"] == "true"
+    assert "HX-Refresh" not in later
+    assert "Changed since you opened it" in text(later)
+
+
+def test_who_may_only_look_is_told_so_and_gets_no_lease():
+    study = make.study("held")
+    auditor = signed_in(make.user("auditor"))
+
+    page = text(auditor.get(reverse("study", args=[study.pk])))
+
+    assert "Read only" in page
+    assert 'hx-trigger="load' not in page.split('id="lease"')[1].split(">")[0]
+    assert "Your role may not reconcile studies." in page
+
+
+def test_a_destination_out_of_reach_is_shown_with_the_reason():
+    here, there = make.destination("PACS"), make.destination("VNA", ae_title="VNA")
+    study = make.study("cleared")
+    grants = [(Power.VIEW, None, None), (Power.RELEASE, None, here)]
+    officer = signed_in(make.user("officer", grants=grants))
+
+    page = text(officer.get(reverse("study", args=[study.pk])))
+
+    assert f'value="{here.pk}" checked' in page
+    assert f'value="{there.pk}" disabled' in page
+    assert "Your role may not release studies to VNA." in page
+
+
+def test_nothing_is_chosen_for_the_person(desk):
+    order = make.order(make.patient(ids=[("OUT-7781", "GENERAL HOSPITAL")]))
+    study = make.study("held")
+
+    page = text(desk.get(reverse("study", args=[study.pk])))
+
+    radios = page.split('<form id="map-form"')[1].split("</form>")[0]
+    assert f'value="order:{order.pk}"' in page
+    assert " checked" not in radios
+    assert " checked" not in page.split(f'value="order:{order.pk}"')[1].split(">")[0]
+
+
+def test_evidence_is_laid_side_by_side_with_its_rule(desk):
+    make.order(make.patient("Müller^Anna", ids=[("OUT-7781", "GENERAL HOSPITAL")]))
+    study = make.study("held")
+    matching.propose(study)
+
+    page = text(desk.get(reverse("study", args=[study.pk])))
+
+    assert "Identifier: same number of the same issuer" in page
+    assert "OUT-7781 (GENERAL HOSPITAL)" in page
+    assert "Family name: same if ue, oe, ae stand for ü, ö, ä" in page or "Family name: same" in page
+
+
+def test_an_order_that_has_a_study_says_so(desk):
+    order = make.order(make.patient(ids=[("OUT-7781", "GENERAL HOSPITAL")]))
+    make.study("mapped", to=order)
+    study = make.study("held")
+
+    assert "This order already has a study." in text(desk.get(reverse("study", args=[study.pk])))
+
+
+def test_changes_of_a_choice_are_shown_before_it_is_made(desk):
+    study, order = make.study("held"), make.order()
+    address = reverse("changes", args=[study.pk])
+
+    part = text(desk.get(address, {"choice": f"order:{order.pk}"}, headers={"HX-Request": "true"}))
+    plain = desk.get(address, {"choice": f"order:{order.pk}"})
+
+    assert order.accession_number in part
+    assert "not decided yet" in part
+    assert f"choice=order%3A{order.pk}" in plain.url
+    study.refresh_from_db()
+    assert study.state == "held"
+
+
+@pytest.mark.parametrize("name", [*VERBS, *PARTS])
+def test_a_study_of_another_source_does_not_exist(name):
+    study = make.study("held")
+    elsewhere = make.source("City Clinic")
+    grants = [(power, elsewhere, None) for power in (Power.VIEW, Power.RECONCILE, Power.RELEASE, Power.REJECT)]
+    stranger = signed_in(make.user("stranger", grants=grants))
+    ask = stranger.get if name in PARTS else stranger.post
+
+    response = ask(reverse(name, args=[study.pk]), {"version": study.version, "choice": "order:x"})
+
+    assert response.status_code == 404
+
+
+def test_addresses_and_titles_name_nobody(desk):
+    study = make.study("held")
+
+    page = text(desk.get(reverse("study", args=[study.pk])))
+
+    title = page.split("<title>")[1].split("</title>")[0]
+    assert "mueller" not in title.lower()
+    assert all("mueller" not in part.split('"')[0].lower() for part in page.split('href="')[1:])
