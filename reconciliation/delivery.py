@@ -166,7 +166,7 @@ def _finish(delivery: Delivery) -> None:
             raise Overtaken
         study = Study.objects.select_for_update().get(pk=delivery.study_id)
         if study.deliveries.exclude(state=State.DELIVERED).exists():
-            audit.record(audit.PORTAL, "deliver", delivery)
+            audit.record(audit.PORTAL, "deliver", study, detail=_where(delivery))
         else:
             move(study, "deliver", by=audit.PORTAL, detail={"destination": str(delivery.destination)})
 

@@ -25,7 +25,7 @@ def propose(study: Study) -> list[Proposal]:
     )
     known = {str(row.pk): row for patient in patients for row in (patient, *queries.open_orders(patient))}
     who, which = person(study), exam(study)
-    found = rules.propose(who, which, [c for patient in patients for c in _candidates(patient, who, which)])
+    found = rules.propose(who, which, [c for patient in patients for c in candidates_of(patient, who, which)])
     rows = [_row(study, proposal, known) for proposal in found]
     with transaction.atomic():
         Study.objects.select_for_update().get(pk=study.pk)  # two at once would give each rank twice
@@ -33,7 +33,10 @@ def propose(study: Study) -> list[Proposal]:
         Proposal.objects.bulk_create(rows)
         best = rows[0] if rows else None
         Study.objects.filter(pk=study.pk).update(
-            proposed_at=looked_at, best_score=best and best.score, best_class=best.klass if best else ""
+            proposed_at=looked_at,
+            best_score=best and best.score,
+            best_class=best.klass if best else "",
+            contenders=len({row.patient_id for row in rows if row.ambiguous}),
         )
     return rows
 
@@ -60,7 +63,7 @@ def exam(study: Study) -> rules.Exam:
 FITS = 0.5  # share of the patient's own score from which on an order is worth more than the patient alone
 
 
-def _candidates(patient: Patient, who: rules.Person, which: rules.Exam) -> list[rules.Candidate]:
+def candidates_of(patient: Patient, who: rules.Person, which: rules.Exam) -> list[rules.Candidate]:
     """One candidate for each open order of a patient; the patient without an order too, unless one of them fits."""
     identifiers = tuple((one.value, one.issuer) for one in patient.identifiers.all())
     ours = rules.Person(patient.name, patient.birth_date_da, patient.sex, identifiers)

@@ -93,6 +93,7 @@ class Study(models.Model):
     proposed_at = models.DateTimeField(null=True)
     best_score = models.FloatField(null=True)
     best_class = models.CharField(max_length=12, blank=True)
+    contenders = models.PositiveSmallIntegerField(default=0, help_text=_("Patients whom no rule can tell apart."))
 
     lease_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="leases")
     lease_since = models.DateTimeField(null=True)

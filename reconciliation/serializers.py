@@ -173,6 +173,7 @@ class StudySerializer(serializers.ModelSerializer):
             "counts",
             "best_class",
             "best_score",
+            "contenders",
             "findings",
             "lease",
             "offered",

@@ -14,26 +14,26 @@ KIN = ({"CR", "DX", "RF", "RG"}, {"XA", "RF"}, {"PT", "CT"}, {"PT", "NM"}, {"US"
 
 # Words for the same part of the body, in the languages that outside studies are described in.
 BODY = (
-    {"CHEST", "THORAX", "LUNG", "LUNGS", "LUNGE"},
-    {"ABDOMEN", "ABD", "BAUCH", "OBERBAUCH", "BELLY"},
-    {"HEAD", "KOPF", "BRAIN", "HIRN", "CRANIUM", "SKULL", "SCHADEL", "SCHAEDEL", "NEURO", "CEREBRAL"},
-    {"KNEE", "KNIE", "GENOU"},
-    {"HIP", "HUFTE", "HUEFTE"},
-    {"PELVIS", "BECKEN"},
-    {"SPINE", "WIRBELSAULE", "WIRBELSAEULE"},
-    {"LSPINE", "LUMBAR", "LUMBALE", "LWS"},
-    {"CSPINE", "CERVICAL", "HWS"},
-    {"TSPINE", "THORACIC", "BWS"},
-    {"BREAST", "MAMMA", "MAMMOGRAPHY", "MAMMOGRAPHIE", "MAMMO"},
-    {"SHOULDER", "SCHULTER", "EPAULE"},
-    {"HEART", "HERZ", "CARDIAC", "CORONARY"},
-    {"NECK", "HALS"},
-    {"HAND", "HANDS"},
-    {"FOOT", "FUSS"},
-    {"ANKLE", "SPRUNGGELENK"},
-    {"LIVER", "LEBER"},
+    ("CHEST", "THORAX", "LUNG", "LUNGS", "LUNGE"),
+    ("ABDOMEN", "ABD", "BAUCH", "OBERBAUCH", "BELLY"),
+    ("HEAD", "KOPF", "BRAIN", "HIRN", "CRANIUM", "SKULL", "SCHADEL", "SCHAEDEL", "NEURO", "CEREBRAL"),
+    ("KNEE", "KNIE", "GENOU"),
+    ("HIP", "HUFTE", "HUEFTE"),
+    ("PELVIS", "BECKEN"),
+    ("SPINE", "WIRBELSAULE", "WIRBELSAEULE"),
+    ("LSPINE", "LUMBAR", "LUMBALE", "LWS"),
+    ("CSPINE", "CERVICAL", "HWS"),
+    ("TSPINE", "THORACIC", "BWS"),
+    ("BREAST", "MAMMA", "MAMMOGRAPHY", "MAMMOGRAPHIE", "MAMMO"),
+    ("SHOULDER", "SCHULTER", "EPAULE"),
+    ("HEART", "HERZ", "CARDIAC", "CORONARY"),
+    ("NECK", "HALS"),
+    ("HAND", "HANDS"),
+    ("FOOT", "FUSS"),
+    ("ANKLE", "SPRUNGGELENK"),
+    ("LIVER", "LEBER"),
 )
-CANON = {word: min(words) for words in BODY for word in words}
+CANON = {word: words[0] for words in BODY for word in words}  # the first of each is the one shown
 RIGHT_LEFT = {"RIGHT": "R", "RT": "R", "R": "R", "RECHTS": "R", "RE": "R", "LEFT": "L", "LT": "L", "L": "L"}
 RIGHT_LEFT |= {"LINKS": "L", "LI": "L", "BILATERAL": "B", "BEIDSEITS": "B", "BOTH": "B", "BDS": "B"}
 IDLE = {

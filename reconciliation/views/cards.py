@@ -110,7 +110,7 @@ def _compared(study: Study, patient: Patient) -> Iterable[Candidate]:
     """A patient whom a person looked up: compared by the same rules as the proposals."""
     known = {str(row.pk): row for row in (patient, *queries.open_orders(patient))}
     who, which = matching.person(study), matching.exam(study)
-    for candidate in matching._candidates(patient, who, which):
+    for candidate in matching.candidates_of(patient, who, which):
         match = rules.compare(who, which, candidate)
         order = known[match.key] if isinstance(known[match.key], Order) else None
         yield Candidate(patient, order, match.score, match.klass, [vars(each) for each in match.evidence])

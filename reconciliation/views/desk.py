@@ -24,7 +24,7 @@ def settle(request: HttpRequest, key) -> HttpResponse:
     study = _seen(request, key)
     intake.settle(study, by=request.user)
     matching.propose(study)
-    messages.success(request, "Held: whatever comes now begins a part of its own.")
+    messages.success(request, "Held. Objects that still come are added, and the study says so.")
     return after(request, study, "settle")
 
 
