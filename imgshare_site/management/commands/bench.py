@@ -26,7 +26,5 @@ class Command(BaseCommand):
             self.stdout.write(row)
             return
         verdict = "ok" if row.ok else "too slow"
-        self.stdout.write(
-            f"{row.work:42} / {row.peer:24} {row.ours:7.3f} s / {row.theirs:7.3f} s = {row.ratio:5.2f}"
-            f"  (at most {row.at_most}) {verdict}"
-        )
+        figures = f"{row.ours:7.3f} / {row.theirs:7.3f} {row.unit} = {row.ratio:5.2f}"
+        self.stdout.write(f"{row.work:42} / {row.peer:24} {figures} (at most {row.at_most}) {verdict}")
