@@ -1,5 +1,6 @@
 """What happens around every request: where it came from, refusals in words, and nothing kept by browsers."""
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -9,6 +10,14 @@ from policies.problems import Conflict, Denied, Invalid, Problem
 STATUS = {Denied: 403, Conflict: 409, Invalid: 422}  # the REST views answer with the same numbers
 
 
+def address_of(request: HttpRequest) -> str:
+    """Where a request comes from. Behind IMGSHARE_PROXIES proxies of ours it is what the outermost of them saw."""
+    seen = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    if settings.PROXIES and len(seen) >= settings.PROXIES:
+        return seen[-settings.PROXIES][:64]
+    return request.META.get("REMOTE_ADDR", "")
+
+
 class Whence:
     """Lets the ledger know the address that a request came from."""
 
@@ -16,7 +25,7 @@ class Whence:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        token = audit.whence.set(request.META.get("REMOTE_ADDR", ""))
+        token = audit.whence.set(address_of(request))
         try:
             return self.get_response(request)
         finally:
@@ -33,12 +42,33 @@ class Refusals:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, Problem):
-            return None
-        template = "_refusal.html" if request.headers.get("HX-Request") else "refusal.html"
-        response = render(request, template, {"problem": exception}, status=STATUS[type(exception)])
-        response["HX-Retarget"], response["HX-Reswap"] = "#refusal", "innerHTML"
-        return response
+        return shown(request, exception) if isinstance(exception, Problem) else None
+
+
+def shown(request: HttpRequest, problem: Problem) -> HttpResponse:
+    template = "_refusal.html" if request.headers.get("HX-Request") else "refusal.html"
+    response = render(request, template, {"problem": problem}, status=STATUS[type(problem)])
+    response["HX-Retarget"], response["HX-Reswap"] = "#refusal", "innerHTML"
+    return response
+
+
+class NoNul:
+    """No field of ours holds a NUL, and PostgreSQL takes none: said once, here, instead of at each place."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *view) -> HttpResponse | None:
+        form = request.POST if request.content_type in FORMS else {}
+        if any("\0" in text for fields in (request.GET, form) for name in fields for text in fields.getlist(name)):
+            return shown(request, Invalid("A text that was sent holds a character that no text has (NUL)."))
+        return None
+
+
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 class NoStore:

@@ -34,6 +34,7 @@ DEBUG = env.bool("IMGSHARE_DEBUG", False)
 ALLOWED_HOSTS = env.list("IMGSHARE_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("IMGSHARE_TRUSTED_ORIGINS", [])
 HTTPS = env.bool("IMGSHARE_HTTPS", False)
+PROXIES = env.int("IMGSHARE_PROXIES", 0)  # how many of our own stand in front and set X-Forwarded-For
 
 
 def secret_key() -> str:
@@ -54,10 +55,6 @@ def secret_key() -> str:
 SECRET_KEY = secret_key()
 
 INSTALLED_APPS = [
-    "policies",
-    "orders",
-    "reconciliation",
-    "imgshare_site",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -72,6 +69,10 @@ INSTALLED_APPS = [
     "rest_framework.authtoken",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "policies",  # after the others: it takes pages of theirs out of the administration
+    "orders",
+    "reconciliation",
+    "imgshare_site",
 ]
 
 MIDDLEWARE = [
@@ -89,6 +90,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "imgshare_site.middleware.Whence",
     "imgshare_site.middleware.Refusals",
+    "imgshare_site.middleware.NoNul",
     "imgshare_site.middleware.NoStore",
 ]
 
@@ -169,6 +171,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "The whole workflow without the browser: hold, map, clear, release.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

@@ -3,12 +3,17 @@
 from django.contrib import admin
 
 from orders.models import AccessionSequence, Identifier, Order, Patient
+from policies import audit
 from policies.admin import Recorded
 
 
 class IdentifierInline(admin.TabularInline):
     model = Identifier
     extra = 1
+
+
+def _identifiers(patient: Patient) -> list[str]:
+    return [str(one) for one in Identifier.objects.filter(patient=patient)]
 
 
 @admin.register(Patient)
@@ -26,8 +31,12 @@ class Patients(Recorded):
         return ", ".join(str(one) for one in patient.identifiers.all())
 
     def save_formset(self, request, form, formset, change):
+        old = _identifiers(form.instance)
         super().save_formset(request, form, formset, change)
-        form.instance.save(update_fields=["changed_at"])  # a new identifier can match a waiting study
+        if formset.has_changed():
+            form.instance.save(update_fields=["changed_at"])  # a new identifier can match a waiting study
+            new = _identifiers(form.instance)
+            audit.record(request.user, "change identifiers", form.instance, detail={"old": old, "new": new})
 
 
 @admin.register(Order)

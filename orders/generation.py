@@ -1,7 +1,6 @@
 """The reconciliation order: made here when there is none, with an accession number that is never given twice."""
 
 from django.db import transaction
-from django.db.models import F
 from pydicom.uid import generate_uid
 
 from orders.models import AccessionSequence, Order, Patient
@@ -46,8 +45,19 @@ def next_accession_number() -> tuple[str, str]:
     sequence = AccessionSequence.objects.select_for_update().filter(active=True).order_by("-id").first()
     if sequence is None:
         raise Conflict("No accession number sequence is active. A manager can add one in the administration.")
-    number = f"{sequence.prefix}{sequence.next:0{sequence.digits}d}"
+    value = sequence.next
+    while (number := _number(sequence, value)) and _is_used(number, sequence.issuer):
+        value += 1  # entered by hand before its turn
+    AccessionSequence.objects.filter(pk=sequence.pk).update(next=value + 1)
+    return number, sequence.issuer
+
+
+def _number(sequence: AccessionSequence, value: int) -> str:
+    number = f"{sequence.prefix}{value:0{sequence.digits}d}"
     if len(number) > SH_LENGTH:
         raise Conflict(f"The accession number sequence {sequence} is used up. A manager must start a new one.")
-    AccessionSequence.objects.filter(pk=sequence.pk).update(next=F("next") + 1)
-    return number, sequence.issuer
+    return number
+
+
+def _is_used(number: str, issuer: str) -> bool:
+    return Order.objects.filter(accession_number=number, accession_issuer=issuer).exists()

@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -40,7 +41,7 @@ class Patient(models.Model):
         return self.name.replace("^", " ").strip()
 
     def save(self, **kwargs):
-        self.name_key = name_key(self.name)
+        self.name_key = name_key(self.name)[:194]  # some letters fold into many
         if kwargs.get("update_fields") is not None:
             kwargs["update_fields"] = {*kwargs["update_fields"], "name_key", "changed_at"}
         super().save(**kwargs)
@@ -168,3 +169,9 @@ class AccessionSequence(models.Model):
 
     def __str__(self):
         return f"{self.prefix}{'#' * self.digits}"
+
+    def clean(self):
+        """A sequence only goes forward: numbers that were given are never given again."""
+        before = AccessionSequence.objects.filter(pk=self.pk).values_list("next", flat=True).first()
+        if before and self.next < before:
+            raise ValidationError({"next": _("The next number was %(before)s already.") % {"before": before}})

@@ -3,6 +3,8 @@
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
+from django_q.models import Failure, OrmQ, Schedule, Success
+from rest_framework.authtoken.models import TokenProxy
 
 from policies import audit
 from policies.models import Destination, Grant, LedgerLine, Procedure, Reason, RetentionRule, Source, User
@@ -36,6 +38,8 @@ def _plain(values: dict) -> dict[str, str]:
 
 
 admin.site.unregister(Group)
+# A schedule of the worker names any function, and a token is its owner: neither is made by clicking.
+admin.site.unregister([Failure, OrmQ, Schedule, Success, TokenProxy])
 
 
 class GrantInline(admin.TabularInline):
@@ -57,6 +61,12 @@ class Groups(Recorded, GroupAdmin):
 @admin.register(User)
 class Users(Recorded, UserAdmin):
     list_display = ["username", "first_name", "last_name", "is_active", "is_staff"]
+
+    def user_change_password(self, request, id, form_url=""):
+        response = super().user_change_password(request, id, form_url)
+        if request.method == "POST" and response.status_code == 302:
+            audit.record(request.user, "change password", self.get_object(request, id))
+        return response
 
     def save_related(self, request, form, formsets, change):
         super().save_related(request, form, formsets, change)

@@ -116,6 +116,11 @@ class Grant(models.Model):
                 condition=Q(destination__isnull=True) | Q(power=Power.RELEASE),
                 violation_error_message=_("Only a grant to release can name a destination."),
             ),
+            models.CheckConstraint(
+                name="the_ledger_is_read_whole_or_not",
+                condition=Q(source__isnull=True) | ~Q(power=Power.AUDIT),
+                violation_error_message=_("The ledger is one: a grant to read it names no source."),
+            ),
             models.UniqueConstraint(
                 name="a_grant_is_given_once",
                 fields=["group", "power", "source", "destination"],

@@ -10,6 +10,7 @@ from policies import authority, retention
 from policies.consent import require_sufficient
 from policies.models import Power, RetentionRule, User
 from policies.problems import Conflict, Invalid
+from reconciliation import gate
 from reconciliation.models import Consent, Finding, Study
 from reconciliation.workflow import move, why_not
 
@@ -93,5 +94,5 @@ def _override(study: Study, overrides: dict[str, str], *, by: User) -> None:
 
 
 def _require_nothing_open(study: Study) -> None:
-    if standing := [finding for finding in study.findings.all() if finding.is_open]:
+    if standing := gate.standing(study):
         raise Conflict("Not yet clear: " + " ".join(finding.sentence for finding in standing))

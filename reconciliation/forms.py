@@ -48,6 +48,8 @@ class Choice(forms.Form):
         label="Purpose", error_messages={"required": "Say whether the study is for reference or to be read here."}
     )
 
+    shown = forms.CharField(required=False)
+
     def clean_choice(self) -> dict[str, Order | Patient]:
         """As the verbs take it: `order=` or `patient=`."""
         found = chosen(self.cleaned_data["choice"])

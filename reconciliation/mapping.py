@@ -1,5 +1,8 @@
 """Mapping: the decision which order a study belongs to, and the exact list of attribute changes that follows."""
 
+import hashlib
+import json
+
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -9,7 +12,7 @@ from policies.models import Intent, User
 from policies.problems import Conflict, Invalid
 from policies.rules import coercion
 from policies.rules.coercion import Change
-from reconciliation import stores
+from reconciliation import gate, local, stores
 from reconciliation.dicom import header
 from reconciliation.models import Instance, Mapping, Study
 from reconciliation.release import undecide
@@ -30,30 +33,47 @@ def preview(study: Study, *, order: Order | None = None, patient: Patient | None
             "This patient has no identifier of ours, so the study could not be filed. Register the patient first."
         )
     try:
-        return coercion.plan(_incoming(study), local=_local(order, patient), importer=_importer(study))
+        return coercion.plan(
+            _incoming(study), local=local.facts(order, patient or order.patient), importer=_importer(study)
+        )
     except ValueError as refusal:
         raise Invalid(str(refusal)) from refusal
 
 
 def apply(
-    study: Study, *, by: User, intent: str, order: Order | None = None, patient: Patient | None = None
+    study: Study,
+    *,
+    by: User,
+    intent: str,
+    order: Order | None = None,
+    patient: Patient | None = None,
+    shown: str = "",
 ) -> Mapping:
-    """Map the study: store the decision with its changes. Nothing is written to any object before it is sent."""
+    """Map the study: store the decision with its changes. Nothing is written to any object before it is sent.
+
+    `shown` is the `fingerprint` of the changes that the person saw; when they would be others by now, `Conflict`.
+    """
     if refusal := why_not(study, "map", by):
         raise refusal
     if intent not in Intent.values:
         raise Invalid("Say whether the study is for reference or to be read here.")
     if order is not None and patient is not None and order.patient_id != patient.pk:
         raise Invalid("This order is another patient's. Choose the patient again.")
+    known = patient or order.patient if patient or order else None
+    if known and (barred := gate.why_not_this_patient(study, known.pk)):
+        raise Conflict(barred)
     changes = preview(study, order=order, patient=patient)
+    if shown and shown != fingerprint(changes):
+        raise Conflict("What would change is not what you were shown. Choose the candidate again and look at it.")
     with transaction.atomic():
         if order and not Order.objects.filter(pk=order.pk, changed_at=order.changed_at).exists():
             raise Conflict("The order has changed meanwhile. Look at it again.")
         mapping = Mapping.objects.create(
             study=study,
-            patient=patient or order.patient,
+            patient=known,
             order=order,
             intent=intent,
+            local=local.as_json(local.facts(order, known)),
             changes=[change.to_json() for change in changes],
             made_by=by,
             made_at=timezone.now(),
@@ -89,6 +109,12 @@ def changes(mapping: Mapping) -> list[Change]:
     return [Change.from_json(change) for change in mapping.changes]
 
 
+def fingerprint(changes: list[Change]) -> str:
+    """Tells whether two lists change the same; the time of the mapping does not count."""
+    said = [change.to_json() for change in changes if change.group != "provenance"]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
 def _incoming(study: Study) -> list[dict]:
     """What the plan looks at, from the first object of each series, read from the vault."""
     vault = stores.vault()
@@ -97,39 +123,6 @@ def _incoming(study: Study) -> list[dict]:
         for series in study.series.order_by("pk")
     ]
     return [header.attributes(vault.path(one.digest), coercion.ATTRIBUTES) for one in firsts if one]
-
-
-def _local(order: Order | None, patient: Patient | None) -> coercion.LocalFacts:
-    patient = patient or order.patient
-    mine = patient.identifier()
-    code = None
-    if order and order.procedure_code:
-        code = (order.procedure_code, order.procedure_scheme, order.description)
-    return coercion.LocalFacts(
-        PatientName=patient.name,
-        PatientID=mine.value,
-        IssuerOfPatientID=mine.issuer,
-        PatientBirthDate=patient.birth_date_da,
-        PatientSex=patient.sex,
-        IssuerOfPatientIDQualifiersSequence=_qualifiers(mine),
-        OtherPatientIDs=[(one.value, one.issuer) for one in patient.identifiers.all() if one != mine],
-        AccessionNumber=order.accession_number if order else "",
-        IssuerOfAccessionNumber=order.accession_issuer if order else "",
-        RequestedProcedureID=order.requested_procedure_id if order else "",
-        RequestedProcedureDescription=order.description if order else "",
-        ScheduledProcedureStepID=order.scheduled_procedure_step_id if order else "",
-        RequestedProcedureCode=code,
-        AdmissionID=order.admission_id if order else "",
-        StudyInstanceUID=order.study_instance_uid if order else "",
-        ReferringPhysicianName=order.referring_physician if order else "",
-        scheduled=order is not None,
-    )
-
-
-def _qualifiers(identifier) -> list[dict]:
-    if not identifier.universal_id:
-        return []
-    return [{"UniversalEntityID": identifier.universal_id, "UniversalEntityIDType": identifier.universal_id_type}]
 
 
 def _importer(study: Study) -> coercion.Importer:

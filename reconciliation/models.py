@@ -243,6 +243,7 @@ class Mapping(models.Model):
     patient = models.ForeignKey("orders.Patient", models.PROTECT)
     order = models.ForeignKey("orders.Order", models.PROTECT, null=True)
     intent = models.CharField(max_length=16, choices=Intent)
+    local = models.JSONField(help_text=_("What patient and order said when this was decided."))
     changes = models.JSONField()
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     made_at = models.DateTimeField()

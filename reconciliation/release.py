@@ -24,7 +24,7 @@ def release(study: Study, *, to: list[Destination], by: User) -> list[Delivery]:
         raise Invalid("Choose at least one destination.")
     with transaction.atomic():
         now = timezone.now()
-        move(
+        move(  # asks the gate again; what comes in meanwhile raises the version
             study,
             "release",
             by=by,

@@ -253,6 +253,10 @@ class ChangesSerializer(serializers.Serializer):
     changes = ChangeSerializer(many=True)
 
 
+class PreviewSerializer(ChangesSerializer):
+    shown = serializers.CharField(help_text="Give it to map/, so that nothing else is stored than what you saw.")
+
+
 class MappedSerializer(ChangesSerializer):
     study = StudySerializer()
 

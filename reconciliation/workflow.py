@@ -12,7 +12,7 @@ from django.db.models import F
 from policies import audit, authority
 from policies.models import Power, User
 from policies.problems import Conflict, Denied
-from reconciliation import lease
+from reconciliation import gate, lease
 from reconciliation.models import Study
 
 State = Study.State
@@ -57,7 +57,7 @@ def why_not(study: Study, verb: str, by: User | str, *, destination=None) -> Den
         return Denied(barred)
     if study.state not in step.origins:
         return _wrong_state(study, verb)
-    if barred := lease.why_not(study, by):
+    if barred := lease.why_not(study, by) or (gate.why_shut(study) if verb == "release" else ""):
         return Conflict(barred)
     return None
 

@@ -11,6 +11,7 @@ import os
 import resource
 import subprocess
 import sys
+import uuid
 import warnings
 from pathlib import Path
 
@@ -31,6 +32,8 @@ MEMORY, SECONDS = 1536 << 20, 20  # bytes of address space, seconds of processor
 ROOT = Path(__file__).resolve().parents[2]
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 CANNOT = "This image cannot be displayed"
+# Whoever breaks out of a decoder finds no secret: the child gets no variable of ours.
+ENVIRONMENT = {"PATH": os.defpath, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 TOLD = 3  # exit status of a child that says why on standard output
 
 
@@ -40,14 +43,14 @@ class NoPicture(Exception):
 
 def render(path: Path, target: Path, *, frame: int = 0, width: int = 512, timeout: float = 30) -> str:
     """Write a JPEG of one frame (from 0, or MIDDLE) that fits a square of `width` pixels; "" or a sentence why not."""
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    part = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
     command = [sys.executable, "-m", "reconciliation.dicom.render", str(path.resolve()), str(part.resolve())]
     command += [f"--frame={frame}", f"--width={width}"]
     try:
         child = subprocess.run(
             command,
             cwd=ROOT,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -46,6 +46,8 @@ def refuse(exception: Exception, context: dict) -> Response | None:
         return _refusal(403, Denied.code, str(exception) or "You may not do this.")
     if isinstance(exception, exceptions.APIException):
         return _refusal(exception.status_code, exception.default_code, str(exception.detail))
+    if isinstance(exception, RecursionError):  # the parser's word for a body nested thousands deep
+        return _refusal(400, exceptions.ParseError.default_code, "This body is nested too deeply.")
     return None
 
 

@@ -72,6 +72,9 @@ class Choice(serializers.Serializer):
 
 class MapStudy(Choice, Seen):
     intent = OneOf(Intent.choices)
+    shown = serializers.CharField(
+        default="", allow_blank=True, help_text="From preview/: refused when the changes would be others by now."
+    )
 
 
 class UnmapStudy(Seen):

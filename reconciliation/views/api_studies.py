@@ -93,18 +93,19 @@ def proposals(request: Request, key) -> Response:
     return listed(found, shapes.ProposalSerializer, request)
 
 
-@call("GET", gives=shapes.ChangesSerializer, filters=bodies.Choice)
+@call("GET", gives=shapes.PreviewSerializer, filters=bodies.Choice)
 def preview(request: Request, key) -> Response:
     """The changes that mapping to this order or patient would make. Nothing is stored."""
     given = filters(bodies.Choice, request)
-    return Response({"changes": as_json(mapping.preview(queue.get(request.user, key), **given))})
+    found = mapping.preview(queue.get(request.user, key), **given)
+    return Response({"changes": as_json(found), "shown": mapping.fingerprint(found)})
 
 
 @call("POST", takes=bodies.MapStudy, gives=shapes.MappedSerializer)
 def map_study(request: Request, key) -> Response:
     """Map the study to an order, or to a patient without one; answers with the changes that follow."""
     given = body(bodies.MapStudy, request)
-    choice = {name: given[name] for name in ("order", "patient", "intent")}
+    choice = {name: given[name] for name in ("order", "patient", "intent", "shown")}
     made = mapping.apply(seen(request, key, given), by=request.user, **choice)
     return Response({"study": represented(request, key), "changes": made.changes})
 

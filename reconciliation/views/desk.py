@@ -32,7 +32,7 @@ def settle(request: HttpRequest, key) -> HttpResponse:
 def map_(request: HttpRequest, key) -> HttpResponse:
     study = _seen(request, key)
     said = read(Choice(request.POST))
-    mapped = mapping.apply(study, by=request.user, intent=said["intent"], **said["choice"])
+    mapped = mapping.apply(study, by=request.user, intent=said["intent"], shown=said["shown"], **said["choice"])
     messages.success(request, f"Mapped to {mapped.order or 'the patient, without an order'}. Record the consent next.")
     return after(request, study, "map")
 

@@ -1,5 +1,6 @@
 """Pictures of held objects, for recognising a study; never for a diagnosis."""
 
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from reconciliation.models import Instance, Series, Study
 
 WIDTHS = (160, 480, 1024)  # pixels; a few only, so that the cache stays small
 PATIENCE = 20  # seconds until an object that will not render is given up
+DECODING = threading.BoundedSemaphore(2)  # children at once: each may take memory of a gigabyte and more
 SHOWN = 6  # series with a picture on the study page
 
 
@@ -49,8 +51,18 @@ def _number(request: HttpRequest, name: str) -> int:
 
 
 def _make(one: Instance, target: Path, *, frame: int, width: int) -> str:
+    """Decode once, whoever asks meanwhile: a refusal is kept beside the pictures like a picture."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    return render_picture(stores.vault().path(one.digest), target, frame=frame, width=width, timeout=PATIENCE)
+    refusal = target.with_suffix(".txt")
+    with DECODING:
+        if target.is_file():
+            return ""
+        if refusal.is_file():
+            return refusal.read_text()
+        why = render_picture(stores.vault().path(one.digest), target, frame=frame, width=width, timeout=PATIENCE)
+        if why:
+            refusal.write_text(why)
+        return why
 
 
 def of_study(study: Study) -> list[Picture]:

@@ -1,5 +1,6 @@
 """The queue: what waits, filtered by the address of the page."""
 
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
@@ -92,12 +93,21 @@ def news(request: HttpRequest) -> HttpResponse:
     chosen = filters(request)
     words, _foreign = searches.recall(request)
     rows = queue.studies(request.user, {**chosen, "q": words})
-    if since := parse_datetime(request.GET.get("since", "").replace(" ", "+") or "1970-01-01T00:00Z"):
+    if since := _since(request):
         rows = rows.filter(received_at__gt=since)
     given = request.GET.copy()
     given.pop("since", None)
     context = {"tabs": tabs(request, chosen), "new": rows.count(), "address": given.urlencode()}
     return render(request, "reconciliation/_news.html", context)
+
+
+def _since(request: HttpRequest) -> datetime | None:
+    """The time of the newest row on the page; None when the page had none, or says no time."""
+    try:
+        since = parse_datetime(request.GET.get("since", "").replace(" ", "+"))
+        return since and since.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 @require_POST

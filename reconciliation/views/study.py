@@ -107,7 +107,12 @@ def _preview(study: Study, chosen: Order | Patient) -> dict:
         changes = mapping.preview(study, **{chosen._meta.model_name: chosen})
     except Invalid as refusal:
         return {"cannot": str(refusal)}
-    return {"groups": rewriting.groups(changes), "number_of_changes": len(changes), "preview": True}
+    return {
+        "groups": rewriting.groups(changes),
+        "number_of_changes": len(changes),
+        "preview": True,
+        "shown": mapping.fingerprint(changes),
+    }
 
 
 def _decided(request: HttpRequest, study: Study, choice: str) -> dict:

@@ -67,3 +67,12 @@ def test_no_accession_number_is_given_twice_to_many_at_once():
         numbers = list(pool.map(one, range(24)))
 
     assert len(set(numbers)) == 24 == Order.objects.count()
+
+
+def test_a_number_entered_by_hand_before_its_turn_is_passed_over():
+    make.sequence()
+    for number in ("IMP00000001", "IMP00000002"):
+        make.order(accession_number=number, accession_issuer="LOCAL")
+    order = generation.generate(make.patient(), procedure=make.procedure(), by=make.user("desk"))
+
+    assert order.accession_number == "IMP00000003"

@@ -3,6 +3,7 @@
 from django.core.management.base import BaseCommand, CommandError
 from rest_framework.authtoken.models import Token
 
+from policies import audit
 from policies.models import User
 
 
@@ -17,4 +18,7 @@ class Command(BaseCommand):
             owner = User.objects.get(username=user)
         except User.DoesNotExist:
             raise CommandError(f"There is no user '{user}'.") from None
-        self.stdout.write(Token.objects.get_or_create(user=owner)[0].key)
+        token, created = Token.objects.get_or_create(user=owner)
+        if created:
+            audit.record("the command line", "make token", owner)
+        self.stdout.write(token.key)

@@ -1,0 +1,58 @@
+"""The gate: what must be true in the moment in which a study is released, whatever was true when it was cleared."""
+
+from django.db.models import Count
+from django.utils import timezone
+
+from reconciliation import local
+from reconciliation.models import Finding, Instance, Study
+
+
+def why_shut(study: Study) -> str:
+    """Say why this study cannot be released now, or ""."""
+    checks = (_findings, _consent, _local, _other_patient, _doubled)
+    return next((shut for check in checks if (shut := check(study))), "")
+
+
+def standing(study: Study) -> list[Finding]:
+    """The findings that stand in the way."""
+    return [finding for finding in study.findings.all() if finding.is_open]
+
+
+def _findings(study: Study) -> str:
+    found = standing(study)
+    return "Not clear any more: " + " ".join(finding.sentence for finding in found) if found else ""
+
+
+def _consent(study: Study) -> str:
+    until = study.consent and study.consent.until
+    over = until and until < timezone.localdate()
+    return f"The consent ended on {until:%Y-%m-%d}. Undo the mapping and record a new one." if over else ""
+
+
+def _local(study: Study) -> str:
+    changed = local.why_changed(study.mapping)
+    return f"{changed} Undo the mapping, and map the study again." if changed else ""
+
+
+def _other_patient(study: Study) -> str:
+    return why_not_this_patient(study, study.local_patient_id)
+
+
+def why_not_this_patient(study: Study, patient_key) -> str:
+    """One Study Instance UID never goes to two of our patients."""
+    parts = Study.objects.filter(study_instance_uid=study.study_instance_uid).exclude(pk=study.pk)
+    decided = parts.exclude(state=Study.State.REJECTED).exclude(local_patient=None).exclude(local_patient=patient_key)
+    if other := decided.select_related("local_patient").first():
+        return f"Another part of this study is filed under {other.local_patient}. Settle that first."
+    return ""
+
+
+def _doubled(study: Study) -> str:
+    """Of two contents under one SOP Instance UID the archive would keep whichever came last."""
+    mine = Instance.objects.filter(series__study=study)
+    twice = mine.order_by().values("sop_instance_uid").annotate(number=Count("pk")).filter(number__gt=1)
+    elsewhere = Instance.objects.filter(sop_instance_uid__in=mine.values("sop_instance_uid"))
+    elsewhere = elsewhere.exclude(series__study=study).exclude(series__study__state=Study.State.REJECTED)
+    if twice.exists() or elsewhere.exists():
+        return "An object of this study is here with two contents. Ask the sender which is right, and reject the other."
+    return ""
