@@ -9,7 +9,9 @@ from policies.admin import Recorded
 
 class IdentifierInline(admin.TabularInline):
     model = Identifier
-    extra = 1
+    extra = 0
+    min_num = 1
+    validate_min = True  # a patient without an identifier of ours cannot be mapped to
 
 
 def _identifiers(patient: Patient) -> list[str]:

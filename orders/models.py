@@ -38,13 +38,19 @@ class Patient(models.Model):
         indexes = [models.Index(fields=["birth_date", "sex"])]
 
     def __str__(self):
-        return self.name.replace("^", " ").strip()
+        name = self.name.split("=")[0].replace("^", " ").strip()
+        return f"{name}, {self.birth_date:%Y-%m-%d}" if self.birth_date else name
 
     def save(self, **kwargs):
         self.name_key = name_key(self.name)[:194]  # some letters fold into many
         if kwargs.get("update_fields") is not None:
             kwargs["update_fields"] = {*kwargs["update_fields"], "name_key", "changed_at"}
         super().save(**kwargs)
+
+    def clean(self):
+        """People write "Family, Given"; DICOM writes Family^Given."""
+        if "^" not in self.name and "," in self.name:
+            self.name = "^".join(part.strip() for part in self.name.split(",", 1))
 
     @property
     def birth_date_da(self) -> str:
@@ -125,6 +131,7 @@ class Order(models.Model):
                 name="an_accession_number_is_given_once",
                 fields=["accession_issuer", "accession_number"],
                 condition=~Q(accession_number=""),
+                violation_error_message=_("This accession number is given already."),
             ),
             models.CheckConstraint(
                 name="a_generated_order_has_its_numbers",

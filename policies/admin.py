@@ -22,10 +22,10 @@ class Recorded(admin.ModelAdmin):
         super().save_model(request, obj, form, change)
         after = {name: form.cleaned_data[name] for name in form.changed_data}
         detail = {"old": _plain(before or {}), "new": _plain(after)}
-        audit.record(request.user, "change policy" if change else "add policy", obj, detail=detail)
+        audit.record(request.user, "change" if change else "add", obj, detail=detail)
 
     def delete_model(self, request, obj):
-        audit.record(request.user, "delete policy", obj)
+        audit.record(request.user, "delete", obj)
         super().delete_model(request, obj)
 
     def delete_queryset(self, request, queryset):

@@ -13,7 +13,7 @@ ae_title = RegexValidator(
     r"^(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )$", _("An AE title has 1 to 16 characters, no backslash.")
 )
 # A subset of ISO 8601 durations: whole years, months, weeks, days.
-iso_period = RegexValidator(r"^P(?=\d)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?$", _("Write the period like P5Y, P6M, P30D."))
+iso_period = RegexValidator(r"^P(?=\d*[1-9])(\d+Y)?(\d+M)?(\d+W)?(\d+D)?$", _("Write the period like P5Y, P6M, P30D."))
 
 
 class User(AbstractUser):
@@ -75,7 +75,7 @@ class Destination(models.Model):
     host = models.CharField(max_length=255)
     port = models.PositiveIntegerField(default=104, validators=[MinValueValidator(1), MaxValueValidator(65535)])
     offered = models.BooleanField(
-        _("ticked by default"), default=True, help_text=_("Offered already ticked when a study is released.")
+        _("ticked by default"), default=False, help_text=_("Offered already ticked when a study is released.")
     )
     active = models.BooleanField(default=True, help_text=_("An inactive destination is not offered."))
 

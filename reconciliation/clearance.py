@@ -46,7 +46,7 @@ def clear(
     rule = _rule(study, rule=rule, reason=rule_reason, by=by)
     with transaction.atomic():
         _override(study, overrides or {}, by=by)
-        _require_nothing_open(study)
+        _require_nothing_open(study, by=by)
         now = timezone.now()
         given = Consent.objects.create(
             study=study, recorded_by=by, recorded_at=now, **consent._asdict() | {"scope": list(consent.scope)}
@@ -93,6 +93,11 @@ def _override(study: Study, overrides: dict[str, str], *, by: User) -> None:
         )
 
 
-def _require_nothing_open(study: Study) -> None:
-    if standing := gate.standing(study):
-        raise Conflict("Not yet clear: " + " ".join(finding.sentence for finding in standing))
+def _require_nothing_open(study: Study, *, by: User) -> None:
+    standing = gate.standing(study)
+    if not standing:
+        return
+    sentences = " ".join(finding.sentence for finding in standing)
+    who = " Somebody who may override findings has to clear this study."
+    helpless = authority.why_not(by, Power.OVERRIDE, source=study.source)
+    raise Conflict(f"Not yet clear: {sentences}{who if helpless else ''}")

@@ -11,10 +11,13 @@ from orders.models import Order, Patient
 from policies.models import Intent, User
 from policies.problems import Conflict, Invalid
 from policies.rules import coercion
+from policies.rules import objections as rules
 from policies.rules.coercion import Change
-from reconciliation import gate, local, stores
+from policies.rules.matching import Match
+from policies.rules.quality import Found
+from reconciliation import gate, local, matching, stores
 from reconciliation.dicom import header
-from reconciliation.models import Instance, Mapping, Study
+from reconciliation.models import Finding, Instance, Mapping, Study
 from reconciliation.release import undecide
 from reconciliation.workflow import move, why_not
 
@@ -55,46 +58,68 @@ def apply(
     """
     if refusal := why_not(study, "map", by):
         raise refusal
-    if intent not in Intent.values:
-        raise Invalid("Say whether the study is for reference or to be read here.")
-    if order is not None and patient is not None and order.patient_id != patient.pk:
-        raise Invalid("This order is another patient's. Choose the patient again.")
-    known = patient or order.patient if patient or order else None
-    if known and (barred := gate.why_not_this_patient(study, known.pk)):
-        raise Conflict(barred)
+    patient = _chosen(study, intent=intent, order=order, patient=patient)
     changes = preview(study, order=order, patient=patient)
     if shown and shown != fingerprint(changes):
         raise Conflict("What would change is not what you were shown. Choose the candidate again and look at it.")
+    match = matching.judge(study, patient=patient, order=order)
+    against = objections(study, patient=patient, order=order)
     with transaction.atomic():
         if order and not Order.objects.filter(pk=order.pk, changed_at=order.changed_at).exists():
             raise Conflict("The order has changed meanwhile. Look at it again.")
         mapping = Mapping.objects.create(
             study=study,
-            patient=known,
+            patient=patient,
             order=order,
             intent=intent,
-            local=local.as_json(local.facts(order, known)),
+            local=local.as_json(local.facts(order, patient)),
+            klass=match.klass,
+            evidence=matching.as_json(match.evidence),
             changes=[change.to_json() for change in changes],
             made_by=by,
             made_at=timezone.now(),
         )
-        move(
-            study,
-            "map",
-            by=by,
-            detail={
-                "mapping": str(mapping.pk),
-                "patient": str(mapping.patient_id),
-                "order": str(mapping.order_id or ""),
-                "intent": intent,
-                "incoming": {"patient_id": study.patient_id, "accession_number": study.accession_number},
-            },
-            mapping=mapping,
-            local_patient=mapping.patient,
-            order=order,
-            intent=intent,
-        )
+        decided = {"mapping": mapping, "local_patient": patient, "order": order, "intent": intent}
+        move(study, "map", by=by, detail=_told(study, mapping, match, against), **decided)
+        for one in against:
+            Finding.objects.create(study=study, code=one.code, severity=one.severity, sentence=one.sentence)
     return mapping
+
+
+def _chosen(study: Study, *, intent: str, order: Order | None, patient: Patient | None) -> Patient:
+    """Whose the study will be; `Invalid` or `Conflict` when the choice is none, or cannot stand."""
+    if intent not in Intent.values:
+        raise Invalid("Say whether the study is for reference or to be read here.")
+    if order is None and patient is None:
+        raise Invalid("Choose an order, or a patient for an import without an order.")
+    if order is not None and patient is not None and order.patient_id != patient.pk:
+        raise Invalid("This order is another patient's. Choose the patient again.")
+    chosen = patient or order.patient
+    if barred := gate.why_not_this_patient(study, chosen.pk):
+        raise Conflict(barred)
+    return chosen
+
+
+def _told(study: Study, mapping: Mapping, match: Match, against: list[Found]) -> dict:
+    """What the ledger keeps of a mapping: the choice, how well it fits, and what speaks against it."""
+    return {
+        "mapping": str(mapping.pk),
+        "patient": str(mapping.patient_id),
+        "order": str(mapping.order_id or ""),
+        "intent": mapping.intent,
+        "match": f"{match.klass} {match.score:.2f}",
+        "against": [one.sentence for one in against],
+        "incoming": {"patient_id": study.patient_id, "accession_number": study.accession_number},
+    }
+
+
+def objections(study: Study, *, patient: Patient, order: Order | None = None) -> list[Found]:
+    """What speaks against a choice. Once mapped these are findings: to be overridden with a reason, or undone."""
+    others = Study.objects.exclude(state=Study.State.REJECTED).exclude(study_instance_uid=study.study_instance_uid)
+    taken = order is not None and others.filter(order=order).exists()
+    alike = study.proposals.filter(ambiguous=True).values_list("patient", flat=True)
+    match = matching.judge(study, patient=patient, order=order)
+    return rules.objections(match, taken=taken, alike=len({*alike}) if patient.pk in {*alike} else 0)
 
 
 def unmap(study: Study, *, by: User, reason: str = "") -> None:

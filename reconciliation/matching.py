@@ -1,5 +1,6 @@
 """Matching: candidates for a held study, compared and ranked. Nothing is chosen here, and absence is never kept."""
 
+from dataclasses import asdict
 from datetime import timedelta
 
 from django.db import transaction
@@ -55,9 +56,25 @@ def person(study: Study) -> rules.Person:
     return rules.Person(study.patient_name, study.patient_birth_date, study.patient_sex, identifiers)
 
 
+def person_of(patient: Patient) -> rules.Person:
+    """One of our patients, as the rules know people."""
+    identifiers = tuple((one.value, one.issuer) for one in patient.identifiers.all())
+    return rules.Person(patient.name, patient.birth_date_da, patient.sex, identifiers)
+
+
 def exam(study: Study) -> rules.Exam:
     modality = next((m for m in study.modalities if m not in ("SR", "PR", "KO")), "")
     return rules.Exam(modality, next(iter(study.body_parts), ""), study.study_description, study.study_date)
+
+
+def judge(study: Study, *, patient: Patient, order: Order | None = None) -> rules.Match:
+    """How well one choice fits what was received, by the same rules as the proposals."""
+    chosen = rules.Candidate(str((order or patient).pk), person_of(patient), order and _exam(order))
+    return rules.compare(person(study), exam(study), chosen)
+
+
+def as_json(evidence: tuple[rules.Evidence, ...]) -> list[dict]:
+    return [asdict(one) for one in evidence]
 
 
 FITS = 0.5  # share of the patient's own score from which on an order is worth more than the patient alone
@@ -65,8 +82,7 @@ FITS = 0.5  # share of the patient's own score from which on an order is worth m
 
 def candidates_of(patient: Patient, who: rules.Person, which: rules.Exam) -> list[rules.Candidate]:
     """One candidate for each open order of a patient; the patient without an order too, unless one of them fits."""
-    identifiers = tuple((one.value, one.issuer) for one in patient.identifiers.all())
-    ours = rules.Person(patient.name, patient.birth_date_da, patient.sex, identifiers)
+    ours = person_of(patient)
     alone = rules.Candidate(str(patient.pk), ours, None)
     with_orders = [rules.Candidate(str(o.pk), ours, _exam(o)) for o in queries.open_orders(patient)]
     least = FITS * rules.compare(who, which, alone).score
@@ -93,7 +109,7 @@ def _row(study: Study, proposal: rules.Proposal, known: dict) -> Proposal:
         margin=proposal.margin,
         runner_up=str(known.get(proposal.runner_up, "")),
         ambiguous=proposal.ambiguous,
-        evidence=[e._asdict() if hasattr(e, "_asdict") else vars(e) for e in proposal.match.evidence],
+        evidence=as_json(proposal.match.evidence),
     )
 
 

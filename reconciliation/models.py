@@ -244,6 +244,8 @@ class Mapping(models.Model):
     order = models.ForeignKey("orders.Order", models.PROTECT, null=True)
     intent = models.CharField(max_length=16, choices=Intent)
     local = models.JSONField(help_text=_("What patient and order said when this was decided."))
+    klass = models.CharField(max_length=12, help_text=_("How well the choice fits what was received."))
+    evidence = models.JSONField(default=list)
     changes = models.JSONField()
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     made_at = models.DateTimeField()

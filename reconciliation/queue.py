@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 from django.shortcuts import get_object_or_404
 
+from orders.models import Patient
 from policies import authority
 from policies.models import Power, Source, User
 from policies.problems import Invalid
@@ -20,6 +21,15 @@ from reconciliation.models import Delivery, Study, Submission, Unreadable
 PAGE = 25
 OPEN_STATES = [Study.State.RECEIVING, Study.State.HELD, Study.State.MAPPED, Study.State.CLEARED]
 CLASSES = [*Class, "none"]
+
+
+_on_its_way = Delivery.objects.filter(study=OuterRef("pk"))
+TROUBLE = Case(
+    When(~Q(state=Study.State.RELEASED), then=Value("")),
+    When(Exists(_on_its_way.filter(state=Delivery.State.REFUSED)), then=Value("refused")),
+    When(Exists(_on_its_way.filter(state=Delivery.State.QUEUED, attempts__gt=0)), then=Value("delayed")),
+    default=Value(""),
+)
 
 
 class Page(NamedTuple):
@@ -52,8 +62,11 @@ def get(user: User, key) -> Study:
 
 
 def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
-    """The visible studies under the filters `state`, `source`, `modality`, `class`, `mine`, `q`; newest first."""
-    rows = visible_to(user).select_related("source", "lease_by", "order", "local_patient")
+    """The visible studies under the filters `state`, `source`, `modality`, `class`, `mine`, `late`, `q`; newest first.
+
+    Each row says with `trouble` what keeps it from arriving: "refused", "delayed" or "".
+    """
+    rows = visible_to(user).select_related("source", "lease_by", "order", "local_patient").annotate(trouble=TROUBLE)
     state = filters.get("state", "")
     if state == "open":
         rows = rows.filter(state__in=OPEN_STATES)
@@ -68,6 +81,8 @@ def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
         rows = rows.filter(best_class="" if klass == "none" else klass)
     if filters.get("mine"):
         rows = rows.filter(lease_by=user, lease_until__gt=Now())
+    if filters.get("late"):
+        rows = rows.exclude(trouble="")
     if words := filters.get("q", "").strip():
         rows = rows.filter(_matches(words))
     return rows.order_by("-received_at", "-id")
@@ -78,7 +93,11 @@ def _matches(words: str) -> Q:
     found = Q()
     for word in words.upper().replace("^", " ").replace(",", " ").split():
         found &= Q(search_key__contains=word) | Q(search_key__contains=name_key(word) or word)
-    return found | Q(patient_id=words) | Q(accession_number=words) | Q(study_instance_uid=words)
+    ours = Patient.objects.filter(identifiers__value=words)
+    if key := name_key(words.replace(",", "^")):
+        ours = ours | Patient.objects.filter(name_key__startswith=key)
+    theirs = Q(patient_id=words) | Q(accession_number=words) | Q(study_instance_uid=words)
+    return found | theirs | Q(order__accession_number=words) | Q(local_patient__in=ours.values("pk"))
 
 
 def _known(given: list[str], values: list[str], what: str) -> list[str]:

@@ -34,7 +34,7 @@ def _move(*origins, to, power="", portal=False, words=""):
 
 MOVES = {
     "settle": _move(State.RECEIVING, to=State.HELD, power=Power.RECONCILE, portal=True, words="Do not wait for more"),
-    "map": _move(State.HELD, to=State.MAPPED, power=Power.RECONCILE, words="Map to this order"),
+    "map": _move(State.HELD, to=State.MAPPED, power=Power.RECONCILE, words="Map"),
     "unmap": _move(State.MAPPED, State.CLEARED, to=State.HELD, power=Power.RECONCILE, words="Undo the mapping"),
     "clear": _move(State.MAPPED, to=State.CLEARED, power=Power.RECONCILE, words="Clear for release"),
     "release": _move(State.CLEARED, to=State.RELEASED, power=Power.RELEASE, words="Release"),

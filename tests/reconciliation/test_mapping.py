@@ -1,7 +1,8 @@
 import pytest
 
+from policies.models import LedgerLine
 from policies.problems import Conflict, Invalid
-from reconciliation import mapping
+from reconciliation import clearance, mapping
 from reconciliation.models import Study
 from tests import make
 
@@ -83,3 +84,32 @@ def test_undoing_takes_everything_with_it_that_hung_on_the_mapping():
     assert study.state == "held"
     assert left == (None, None, None, None, None, "")
     assert study.mappings.get().undone_at is not None
+
+
+def test_a_choice_that_contradicts_what_was_received_has_to_be_overridden_with_a_reason():
+    study, karin = make.study("held", PatientSex="M", PatientBirthDate="19810406"), make.order()
+    make.rule()
+    mapping.apply(study, order=karin, intent="read", by=make.user("desk"))
+
+    assert "contradicts what was received" in study.findings.get(code="mapping_conflict").sentence
+    with pytest.raises(Conflict, match="Somebody who may override findings"):
+        clearance.clear(study, consent=make.CONSENT, by=make.user("desk"))
+    seen = {"mapping_conflict": "Passport seen; the sender's header is wrong."}
+    clearance.clear(study, consent=make.CONSENT, overrides=seen, by=make.user("releaser"))
+    assert LedgerLine.objects.get(verb="map").detail["match"].startswith("conflict")
+
+
+def test_an_order_that_has_a_study_already_is_objected_to():
+    order = make.order()
+    make.study("mapped", to=order)
+    study = make.study("mapped", to=order)
+
+    assert study.findings.filter(code="mapping_order_taken", severity="override").exists()
+
+
+def test_what_spoke_against_a_mapping_goes_with_it():
+    study = make.study("held", PatientSex="M")
+    mapping.apply(study, order=make.order(), intent="read", by=make.user("desk"))
+    mapping.unmap(study, by=make.user("desk"))
+
+    assert not study.findings.filter(code__startswith="mapping_").exists()

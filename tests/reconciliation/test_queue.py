@@ -87,3 +87,24 @@ def test_next_is_the_one_that_waits_longest_and_that_nobody_has_open(desk):
     lease.take(first, by=make.user("lee", group="Reconciliation"))
 
     assert queue.next_of(desk, third) == second
+
+
+def test_search_finds_by_our_own_numbers_and_names_too(desk):
+    order = make.order(make.patient("Schmidt^Karl", ids=[("MRN77", "LOCAL")]), accession_number="OURS1")
+    mapped = make.study("mapped", to=order)
+    make.study()
+
+    for words in ("OURS1", "MRN77", "schmidt"):
+        assert shown(desk, q=words) == {mapped.pk}
+
+
+def test_studies_whose_delivery_is_in_trouble_can_be_listed(desk):
+    refused, delayed, fine = (make.study("released") for _ in range(3))
+    refused.deliveries.update(state="refused", problem="Unknown AE.")
+    delayed.deliveries.update(attempts=2)
+
+    assert {s.pk: s.trouble for s in queue.studies(desk, {"late": "1"})} == {
+        refused.pk: "refused",
+        delayed.pk: "delayed",
+    }
+    assert queue.studies(desk, {}).get(pk=fine.pk).trouble == ""
