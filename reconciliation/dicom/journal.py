@@ -55,7 +55,7 @@ class Journal:
 
     def begin(self, key: str, origin: Origin, source: dict[str, str]) -> None:
         """Say who handed a submission over; once."""
-        if self.read(key) is None:
+        if not self._begun(key):
             self._add(key, {"origin": json.loads(origin.to_json()), "source": source})
 
     def add(self, key: str, at: str, entries: Iterable[Entry]) -> None:
@@ -87,6 +87,13 @@ class Journal:
                 story.batches.append((line["at"], [Entry(*entry) for entry in line["kept"]]))
             story.closed = line.get("closed", story.closed)
         return story
+
+    def _begun(self, key: str) -> bool:
+        try:
+            with open(self.path(key), "rb") as file:
+                return any("origin" in (_parsed(line) or {}) for line in file)
+        except FileNotFoundError:
+            return False
 
     def _add(self, key: str, line: dict[str, Any]) -> None:
         """Append one line, on a line of its own whatever a crash has left."""

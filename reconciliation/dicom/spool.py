@@ -50,7 +50,8 @@ def fsync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
+def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
+    """Write all of it, however many calls that takes."""
     left = memoryview(data)
     while left:
         left = left[os.write(fd, left) :]
@@ -61,7 +62,7 @@ def _write_new(path: Path, text: str) -> int:
     fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
-        _write_all(fd, text.encode())
+        write_all(fd, text.encode())
         os.fsync(fd)
     except OSError:
         os.close(fd)
@@ -89,7 +90,7 @@ class Part:
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append; raises OSError when the disk is full, and then only `abort` is left."""
-        _write_all(self._fd, data)
+        write_all(self._fd, data)
 
     def commit(self) -> Path:
         """Make it a whole arrival. Once this returns, a success may be answered; if it raises, it must not."""
