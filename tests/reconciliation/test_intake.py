@@ -154,7 +154,7 @@ def intake_origin():
 
 def test_killed_after_the_vault_and_before_the_rows_it_ends_in_the_same_state(monkeypatch):
     key = make.spooled(make.dataset())
-    monkeypatch.setattr(intake, "_write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(intake, "write", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         intake.index(key)
     monkeypatch.undo()
@@ -164,10 +164,9 @@ def test_killed_after_the_vault_and_before_the_rows_it_ends_in_the_same_state(mo
 
 def test_killed_after_the_rows_and_before_the_spool_it_keeps_one_copy():
     key = make.spooled(make.dataset())
-    submission = intake._submission(stores.spool(), key)
-    reads = [intake._read(arrival) for arrival in stores.spool().whole(key)]
-    stores.vault().link(reads[0].arrival.path, reads[0].digest)
-    intake._write(submission, reads)
+    submission = intake.begin(key, stores.spool().origin(key))
+    reads = intake.read(stores.spool().whole(key))
+    intake._keep_and_write(submission, reads, reads)
 
     assert [outcome.outcome for outcome in intake.index(key)] == ["duplicate"]
     assert Instance.objects.count() == 1
