@@ -27,6 +27,7 @@ from reconciliation.workflow import move
 
 log = logging.getLogger(__name__)
 BATCH = 100  # arrivals in one transaction
+RIPE = 0.2  # seconds that an arrival of an open door waits for others to share a transaction with
 TRIES = 5  # at a batch, when another intake wrote the same study at the same moment
 LONGEST_WAIT = 5.0  # seconds until a submission that could not be indexed is tried again
 
@@ -75,7 +76,7 @@ def index_claimed(spool: Spool, key: str) -> list[Outcome]:
     """The same for a caller that holds the claim; drops the spool folder once the door is done and all is indexed."""
     over = not spool.is_open(key)  # asked first: what comes after this look is for the next one
     arrivals = spool.whole(key)
-    if not arrivals and not over:
+    if not over and not _is_ripe(arrivals):
         return []
     submission = begin(key, spool.origin(key))
     outcomes = []
@@ -86,6 +87,11 @@ def index_claimed(spool: Spool, key: str) -> list[Outcome]:
         close(submission)
         spool.drop(key)
     return outcomes
+
+
+def _is_ripe(arrivals: list[Arrival]) -> bool:
+    """While the door is open: enough for a transaction of its own, or the first has waited long enough."""
+    return len(arrivals) >= BATCH or (bool(arrivals) and time.time() - arrivals[0].path.stat().st_mtime >= RIPE)
 
 
 def begin(key: str, origin: Origin) -> Submission:

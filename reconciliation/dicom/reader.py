@@ -68,6 +68,7 @@ class Reader:
         done: list[Reading] = []
         suspect = -1
         with self._lock:
+            self._ready()
             while len(done) < len(paths):
                 try:
                     self._serve(paths[len(done) :], done)
@@ -82,7 +83,12 @@ class Reader:
                     raise
         return done
 
+    def start(self) -> None:
+        """Have the child ready before the first object comes. Raises OSError when it cannot be started."""
+        self.read([])
+
     def close(self) -> None:
+        """End the child; the next `read` starts another."""
         child, self._child = self._child, None
         if child and self._owner == os.getpid():
             child.kill()
@@ -92,7 +98,7 @@ class Reader:
 
     def _serve(self, paths: Sequence[Path], done: list[Reading]) -> None:
         sizes = [path.stat().st_size for path in paths]
-        self._start()
+        self._ready()
         try:
             write_all(self._child.stdin.fileno(), json.dumps([str(path) for path in paths]).encode() + b"\n")
         except BrokenPipeError:
@@ -100,7 +106,7 @@ class Reader:
         for path, size in zip(paths, sizes, strict=True):
             done.append(_reading(json.loads(self._line(self.patience + size / SLOWEST)), path))
 
-    def _start(self) -> None:
+    def _ready(self) -> None:
         if self._child and self._owner == os.getpid() and self._child.poll() is None:
             return
         self.close()

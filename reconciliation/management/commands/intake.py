@@ -44,6 +44,7 @@ class Command(BaseCommand):
         over = threading.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: over.set())
+        stores.reader().start()
         while not over.is_set():
             pause = PAUSE
             try:

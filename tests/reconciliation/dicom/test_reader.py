@@ -113,8 +113,8 @@ def test_a_child_that_stands_still_is_replaced(new_reader):
 class Doomed(Reader):
     """Its children die before they can answer."""
 
-    def _start(self):
-        super()._start()
+    def _ready(self):
+        super()._ready()
         self._child.send_signal(signal.SIGKILL)
         self._child.wait()
 
