@@ -7,7 +7,7 @@ journal, its row is committed, and only then does it leave the spool. Running it
 import logging
 import time
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
@@ -98,13 +98,18 @@ def begin(key: str, origin: Origin) -> Submission:
     """The row of a submission, once the journal says where it came from."""
     if known := Submission.objects.select_related("source").filter(pk=key).first():
         return known
-    source = _source(origin.source)
-    said = {"key": str(source.pk), "name": source.name, "issuer": source.issuer, "ae_title": source.ae_title or ""}
-    stores.journal().begin(key, origin, said)
+    source = source_of(origin.source)
+    stores.journal().begin(key, origin, said_of(source))
     return register(key, origin, source)
 
 
+def said_of(source: Source) -> dict[str, str]:
+    """A source in the words of the journal."""
+    return {"key": str(source.pk), "name": source.name, "issuer": source.issuer, "ae_title": source.ae_title or ""}
+
+
 def register(key: str, origin: Origin, source: Source) -> Submission:
+    """The row of a submission, made once."""
     facts = {
         "door": origin.door,
         "source": source,
@@ -118,7 +123,7 @@ def register(key: str, origin: Origin, source: Source) -> Submission:
     return Submission.objects.get_or_create(pk=key, defaults=facts)[0]
 
 
-def _source(key: str) -> Source:
+def source_of(key: str) -> Source:
     """The source that the door named; bytes of one that is no longer known are kept under a name that says so."""
     known = Source.objects.filter(pk=key).first() if key else None
     unknown = {"issuer": "UNKNOWN", "active": False}
@@ -126,13 +131,17 @@ def _source(key: str) -> Source:
 
 
 def close(submission: Submission) -> None:
-    """Nothing more will come: said once in the row, in the ledger and in the journal."""
+    """Nothing more will come: said once in the journal, in the row and in the ledger."""
     if submission.closed_at:
         return
     now = timezone.now()
     stores.journal().close(str(submission.pk), now.isoformat())
+    mark_closed(submission, at=now)
+
+
+def mark_closed(submission: Submission, *, at: datetime) -> None:
     with transaction.atomic():
-        if Submission.objects.filter(pk=submission.pk, closed_at=None).update(closed_at=now):
+        if Submission.objects.filter(pk=submission.pk, closed_at=None).update(closed_at=at):
             counts = {"objects": submission.instances.count(), "unreadable": submission.unreadable.count()}
             audit.record(audit.PORTAL, "end of submission", submission, detail=counts)
 
@@ -162,7 +171,7 @@ def _keep_and_write(submission: Submission, reads: list[Read], worth: list[Read]
     return write(submission, reads, kept=worth, now=now)
 
 
-def write(submission: Submission, reads: list[Read], *, kept: list[Read], now) -> list[Outcome]:
+def write(submission: Submission, reads: list[Read], *, kept: list[Read], now: datetime) -> list[Outcome]:
     """All rows of one batch in one transaction; again when another intake was faster with the same study."""
     for attempt in range(1, TRIES + 1):
         try:
@@ -176,7 +185,7 @@ def write(submission: Submission, reads: list[Read], *, kept: list[Read], now) -
             return _write_singly(submission, reads, kept=kept, now=now)
 
 
-def _write_singly(submission: Submission, reads: list[Read], *, kept: list[Read], now) -> list[Outcome]:
+def _write_singly(submission: Submission, reads: list[Read], *, kept: list[Read], now: datetime) -> list[Outcome]:
     """One object that the database cannot hold must not keep the others out: it is listed as unreadable."""
     if len(reads) > 1:
         return [outcome for one in reads for outcome in write(submission, [one], kept=kept, now=now)]

@@ -186,14 +186,17 @@ class Spool:
         """Submissions, oldest first."""
         found = []
         for entry in os.scandir(self.root):
-            if entry.name.startswith(HIDDEN):
-                continue
             try:
-                opened = os.stat(os.path.join(entry.path, ORIGIN)).st_mtime_ns
-            except (FileNotFoundError, NotADirectoryError):  # not ours
+                opened = os.stat(self.folder(entry.name) / ORIGIN).st_mtime_ns
+            except (ValueError, FileNotFoundError, NotADirectoryError):  # hidden, not ours, or dropped meanwhile
                 continue
             found.append((opened, entry.name))
         return [key for _, key in sorted(found)]
+
+    def strangers(self) -> list[str]:
+        """What lies in the spool and is neither a submission nor hidden: somebody else has put it there."""
+        names = {name for name in os.listdir(self.root) if not name.startswith(HIDDEN)}
+        return sorted(name for name in names.difference(self.keys()) if (self.root / name).exists())
 
     def is_open(self, key: str) -> bool:
         """Say whether a door still holds it. The kernel frees the lock of a door that died."""
@@ -225,12 +228,15 @@ class Spool:
         numbers = sorted(int(name) for name in os.listdir(folder) if name.isdecimal())
         return [Arrival(number, folder / str(number), _name(folder, number)) for number in numbers]
 
+    def parts(self, key: str) -> list[Path]:
+        """Objects that are coming in, or never came to their end."""
+        return sorted(self.folder(key).glob(f"*{PART}"))
+
     def sweep_parts(self, key: str) -> None:
         """Remove what a dead door left half done; leaves a submission alone while its door is open."""
         if self.is_open(key):
             return
-        folder = self.folder(key)
-        for part in folder.glob(f"*{PART}"):
+        for part in self.parts(key):
             part.unlink(missing_ok=True)
             part.with_suffix(NAME).unlink(missing_ok=True)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from reconciliation.dicom.spool import fsync_folder
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
-PREFIX = re.compile(r"[0-9a-f]{2}")
+PREFIXES = [f"{first:02x}" for first in range(256)]
 CHUNK = 1 << 20
 
 
@@ -66,16 +66,21 @@ class Vault:
                 raise Mismatch(f"{target.name} is in the vault with another size") from None
         return target.parent
 
-    def prefixes(self) -> list[str]:
-        """The first two digits of whatever is kept: a vault is looked through piece by piece."""
-        return sorted(name for name in os.listdir(self.root) if PREFIX.fullmatch(name))
-
     def kept(self, prefix: str) -> Iterator[Kept]:
-        """The files whose digest begins with these two digits, in no order."""
-        for folder in os.scandir(self.root / prefix):
-            for entry in os.scandir(folder.path):
-                facts = entry.stat(follow_symlinks=False)
-                yield Kept(entry.name, facts.st_size, facts.st_nlink)
+        """The files under these two first digits, in no order: a vault is looked through piece by piece.
+
+        What is not ours is there too, by whatever name it has.
+        """
+        try:
+            for entry in os.scandir(self.root / prefix):
+                yield from map(_facts, os.scandir(entry.path) if entry.is_dir(follow_symlinks=False) else [entry])
+        except FileNotFoundError:  # nothing yet
+            return
+
+
+def _facts(entry: os.DirEntry) -> Kept:
+    facts = entry.stat(follow_symlinks=False)
+    return Kept(entry.name, facts.st_size, facts.st_nlink)
 
 
 def _hard_link(src: Path, target: Path) -> None:
