@@ -1,82 +1,67 @@
 """Intake: the one way from the spool to the queue. Reads headers, finds duplicates and conflicts, keeps the bytes.
 
-The order of steps makes it safe to be killed anywhere: an arrival is linked into the vault, its row is committed, and
-only then does it leave the spool. Running it again ends in the same state.
+The order of steps makes it safe to be killed anywhere: an arrival is linked into the vault and written into its
+journal, its row is committed, and only then does it leave the spool. Running it again ends in the same state.
 """
 
 import logging
-from collections import defaultdict
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+import time
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from policies import audit
 from policies.models import Source
-from reconciliation import parts, quality, stores
-from reconciliation.dicom import header
-from reconciliation.dicom.header import Header
+from reconciliation import filing, quality, stores
+from reconciliation.dicom.arrival import Origin
+from reconciliation.dicom.journal import Entry
 from reconciliation.dicom.spool import Arrival, Spool
-from reconciliation.dicom.vault import digests
-from reconciliation.models import Finding, Instance, Series, Study, Submission, Unreadable
+from reconciliation.filing import Outcome, Read
+from reconciliation.models import Study, Submission
 from reconciliation.workflow import move
 
 log = logging.getLogger(__name__)
 BATCH = 100  # arrivals in one transaction
-SERIES_FACTS = {
-    "modality": "Modality",
-    "series_number": "SeriesNumber",
-    "series_description": "SeriesDescription",
-    "body_part_examined": "BodyPartExamined",
-}
+RIPE = 0.2  # seconds that an arrival of an open door waits for others to share a transaction with
 TRIES = 5  # at a batch, when another intake wrote the same study at the same moment
+LONGEST_WAIT = 5.0  # seconds until a submission that could not be indexed is tried again
+
+DOES_NOT_FIT = "The header of this object holds values that cannot be filed. Ask the sender for a corrected copy."
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one arrival, in the words of `importmedia`."""
+class Delays:
+    """When a submission that could not be indexed is due again: sooner at first, then every LONGEST_WAIT seconds."""
 
-    number: int
-    path: str
-    outcome: str  # held | duplicate | conflict | rejected
-    reason: str = ""
-    sop_instance_uid: str = ""
-    study_instance_uid: str = ""
+    def __init__(self):
+        self.waiting: dict[str, tuple[float, float]] = {}  # key: (due, last delay) in seconds
 
+    def is_due(self, key: str) -> bool:
+        return self.waiting.get(key, (0, 0))[0] <= time.monotonic()
 
-@dataclass(frozen=True)
-class _Read:
-    """An arrival as far as it can be known without the database."""
+    def failed(self, key: str) -> None:
+        delay = min(2 * self.waiting.get(key, (0, 0.25))[1], LONGEST_WAIT)
+        self.waiting[key] = (time.monotonic() + delay, delay)
 
-    arrival: Arrival
-    digest: str
-    content_digest: str
-    header: Header | None
-    reason: str = ""
+    def keep(self, keys: list[str]) -> None:
+        self.waiting = {key: self.waiting[key] for key in keys if key in self.waiting}
 
 
-@dataclass
-class _Tally:
-    """What one batch adds to a study."""
-
-    study: Study
-    instances: list[Instance] = field(default_factory=list)
-    new_series: int = 0
-    duplicates: int = 0
-
-
-def index_all() -> int:
+def index_all(delays: Delays | None = None) -> int:
     """Index whatever has come; the number of arrivals. One bad submission never stops the others."""
-    done = 0
-    for key in stores.spool().keys():
+    done, keys = 0, stores.spool().keys()
+    delays = delays or Delays()
+    delays.keep(keys)
+    for key in filter(delays.is_due, keys):
         try:
             done += len(index(key))
         except Exception:
             log.exception("Submission %s could not be indexed; it stays in the spool", key)
+            delays.failed(key)
     return done
 
 
@@ -90,23 +75,44 @@ def index(key: str) -> list[Outcome]:
 def index_claimed(spool: Spool, key: str) -> list[Outcome]:
     """The same for a caller that holds the claim; drops the spool folder once the door is done and all is indexed."""
     over = not spool.is_open(key)  # asked first: what comes after this look is for the next one
-    submission = _submission(spool, key)
     arrivals = spool.whole(key)
+    if not over and not _is_ripe(arrivals):
+        return []
+    submission = begin(key, spool.origin(key))
     outcomes = []
     for start in range(0, len(arrivals), BATCH):
         outcomes += _index_batch(submission, arrivals[start : start + BATCH])
     if over:
         spool.sweep_parts(key)
-        _close(submission)
+        close(submission)
         spool.drop(key)
     return outcomes
 
 
-def _submission(spool: Spool, key: str) -> Submission:
-    origin = spool.origin(key)
+def _is_ripe(arrivals: list[Arrival]) -> bool:
+    """While the door is open: enough for a transaction of its own, or the first has waited long enough."""
+    return len(arrivals) >= BATCH or (bool(arrivals) and time.time() - arrivals[0].path.stat().st_mtime >= RIPE)
+
+
+def begin(key: str, origin: Origin) -> Submission:
+    """The row of a submission, once the journal says where it came from."""
+    if known := Submission.objects.select_related("source").filter(pk=key).first():
+        return known
+    source = source_of(origin.source)
+    stores.journal().begin(key, origin, said_of(source))
+    return register(key, origin, source)
+
+
+def said_of(source: Source) -> dict[str, str]:
+    """A source in the words of the journal."""
+    return {"key": str(source.pk), "name": source.name, "issuer": source.issuer, "ae_title": source.ae_title or ""}
+
+
+def register(key: str, origin: Origin, source: Source) -> Submission:
+    """The row of a submission, made once."""
     facts = {
         "door": origin.door,
-        "source": _source(origin.source),
+        "source": source,
         "calling_title": origin.calling_title,
         "address": origin.address,
         "user": origin.user,
@@ -114,191 +120,79 @@ def _submission(spool: Spool, key: str) -> Submission:
         "label": origin.label,
         "received_at": parse_datetime(origin.at),
     }
-    return Submission.objects.select_related("source").get_or_create(pk=key, defaults=facts)[0]
+    return Submission.objects.get_or_create(pk=key, defaults=facts)[0]
 
 
-def _source(key: str) -> Source:
+def source_of(key: str) -> Source:
     """The source that the door named; bytes of one that is no longer known are kept under a name that says so."""
     known = Source.objects.filter(pk=key).first() if key else None
     unknown = {"issuer": "UNKNOWN", "active": False}
     return known or Source.objects.get_or_create(name="Unknown source", defaults=unknown)[0]
 
 
-def _close(submission: Submission) -> None:
+def close(submission: Submission) -> None:
+    """Nothing more will come: said once in the journal, in the row and in the ledger."""
+    if submission.closed_at:
+        return
+    now = timezone.now()
+    stores.journal().close(str(submission.pk), now.isoformat())
+    mark_closed(submission, at=now)
+
+
+def mark_closed(submission: Submission, *, at: datetime) -> None:
     with transaction.atomic():
-        if Submission.objects.filter(pk=submission.pk, closed_at=None).update(closed_at=timezone.now()):
+        if Submission.objects.filter(pk=submission.pk, closed_at=None).update(closed_at=at):
             counts = {"objects": submission.instances.count(), "unreadable": submission.unreadable.count()}
             audit.record(audit.PORTAL, "end of submission", submission, detail=counts)
 
 
 def _index_batch(submission: Submission, arrivals: list[Arrival]) -> list[Outcome]:
-    reads = [_read(arrival) for arrival in arrivals]
-    kept = set(
-        Instance.objects.filter(content_digest__in=[read.content_digest for read in reads]).values_list(
-            "content_digest", flat=True
-        )
-    )
-    vault = stores.vault()
-    for read in reads:
-        if read.content_digest not in kept:
-            vault.link(read.arrival.path, read.digest)
-    outcomes = _write(submission, reads)
+    reads = read(arrivals)
+    try:
+        outcomes = _keep_and_write(submission, reads, filing.worth_keeping(reads))
+    except filing.NotKept:  # what it was a duplicate of has been rejected in this very moment
+        outcomes = _keep_and_write(submission, reads, reads)
     for arrival in arrivals:
         arrival.path.unlink()
     return outcomes
 
 
-def _read(arrival: Arrival) -> _Read:
-    try:
-        found = header.read(arrival.path)
-    except header.Unreadable as reason:
-        digest, _ = digests(arrival.path, 0)
-        return _Read(arrival, digest, digest, None, str(reason))
-    return _Read(arrival, *digests(arrival.path, found.dataset_offset), found)
+def read(arrivals: list[Arrival]) -> list[Read]:
+    """Headers and digests, by the guarded child."""
+    readings = stores.reader().read([arrival.path for arrival in arrivals])
+    return [Read(one, found, one.path.stat().st_size) for one, found in zip(arrivals, readings, strict=True)]
 
 
-def _write(submission: Submission, reads: list[_Read]) -> list[Outcome]:
+def _keep_and_write(submission: Submission, reads: list[Read], worth: list[Read]) -> list[Outcome]:
+    now = timezone.now()
+    stores.vault().link_all([(one.arrival.path, one.reading.digest) for one in worth])
+    entries = [Entry(one.arrival.number, one.reading.digest, one.arrival.name) for one in worth]
+    stores.journal().add(str(submission.pk), now.isoformat(), entries)
+    return write(submission, reads, kept=worth, now=now)
+
+
+def write(submission: Submission, reads: list[Read], *, kept: list[Read], now: datetime) -> list[Outcome]:
     """All rows of one batch in one transaction; again when another intake was faster with the same study."""
     for attempt in range(1, TRIES + 1):
         try:
             with transaction.atomic():
-                return _Batch(submission).write(reads)
+                return filing.file(submission, reads, kept=kept, now=now)
         except IntegrityError:
             if attempt == TRIES:
                 raise
             log.info("Submission %s met another intake; trying the batch again", submission.pk)
         except DataError:
-            return _write_singly(submission, reads)
+            return _write_singly(submission, reads, kept=kept, now=now)
 
 
-def _write_singly(submission: Submission, reads: list[_Read]) -> list[Outcome]:
+def _write_singly(submission: Submission, reads: list[Read], *, kept: list[Read], now: datetime) -> list[Outcome]:
     """One object that the database cannot hold must not keep the others out: it is listed as unreadable."""
     if len(reads) > 1:
-        return [outcome for read in reads for outcome in _write(submission, [read])]
+        return [outcome for one in reads for outcome in write(submission, [one], kept=kept, now=now)]
     log.exception("Arrival %s of submission %s does not fit the database", reads[0].arrival.number, submission.pk)
+    unfit = replace(reads[0], reading=reads[0].reading._replace(header=None, reason=DOES_NOT_FIT))
     with transaction.atomic():
-        return _Batch(submission).write([replace(reads[0], header=None, reason=_DOES_NOT_FIT)])
-
-
-class _Batch:
-    """The rows of one batch: studies and series are looked up once, instances written together."""
-
-    def __init__(self, submission: Submission):
-        self.submission = submission
-        self.now = timezone.now()
-        self.parts: dict[str, list[Study]] = {}
-        self.tallies: dict = {}
-        self.series: dict = {}
-        self.known = defaultdict(list)  # SOP Instance UID -> [(study pk, content digest)], rejected studies left out
-
-    def write(self, reads: list[_Read]) -> list[Outcome]:
-        uids = [read.header.SOPInstanceUID for read in reads if read.header]
-        rows = Instance.objects.filter(sop_instance_uid__in=uids).exclude(series__study__state=Study.State.REJECTED)
-        for uid, study, content in rows.values_list("sop_instance_uid", "series__study", "content_digest"):
-            self.known[uid].append((study, content))
-        outcomes = [self._object(read) if read.header else self._unreadable(read) for read in reads]
-        for tally in self.tallies.values():
-            self._tell(tally)
-        return outcomes
-
-    def _unreadable(self, read: _Read) -> Outcome:
-        arrival = read.arrival
-        Unreadable.objects.get_or_create(
-            submission=self.submission,
-            number=arrival.number,
-            defaults={
-                "name": arrival.name.replace("\0", "")[-255:],
-                "reason": read.reason,
-                "digest": read.digest,
-                "size": arrival.path.stat().st_size,
-            },
-        )
-        return Outcome(arrival.number, arrival.name, "rejected", read.reason)
-
-    def _object(self, read: _Read) -> Outcome:
-        found = read.header
-        said = {"sop_instance_uid": found.SOPInstanceUID, "study_instance_uid": found.StudyInstanceUID}
-        known = self.known[found.SOPInstanceUID]
-        for study, content in known:
-            if content == read.content_digest:
-                self._tally(study).duplicates += 1
-                return Outcome(read.arrival.number, read.arrival.name, "duplicate", _DUPLICATE, **said)
-        study = self._study(found)
-        self._tally(study.pk, study).instances.append(self._instance(read, study))
-        known.append((study.pk, read.content_digest))
-        if len(known) > 1:
-            parts.find(study, "same_uid_other_content", Finding.Severity.BLOCK, _CONFLICT)
-            return Outcome(read.arrival.number, read.arrival.name, "conflict", _CONFLICT, **said)
-        return Outcome(read.arrival.number, read.arrival.name, "held", **said)
-
-    def _study(self, found: Header) -> Study:
-        uid = found.StudyInstanceUID
-        if uid not in self.parts:
-            self.parts[uid] = parts.parts_of(uid)
-        study = parts.place(found, self.submission, self.parts[uid], now=self.now)
-        parts.learn(study, found)
-        return study
-
-    def _tally(self, key, study: Study | None = None) -> _Tally:
-        if key not in self.tallies:
-            self.tallies[key] = _Tally(study or Study.objects.get(pk=key))
-        return self.tallies[key]
-
-    def _instance(self, read: _Read, study: Study) -> Instance:
-        found = read.header
-        key = (study.pk, found.SeriesInstanceUID)
-        if key not in self.series:
-            said = {column: parts.fit(Series(), column, getattr(found, word)) for column, word in SERIES_FACTS.items()}
-            self.series[key], created = Series.objects.get_or_create(
-                study=study, series_instance_uid=found.SeriesInstanceUID, defaults=said
-            )
-            self._tally(study.pk, study).new_series += created
-        return Instance(
-            series=self.series[key],
-            submission=self.submission,
-            sop_instance_uid=found.SOPInstanceUID,
-            sop_class_uid=found.SOPClassUID,
-            transfer_syntax_uid=found.TransferSyntaxUID,
-            instance_number=parts.fit(Instance(), "instance_number", found.InstanceNumber),
-            frames=found.NumberOfFrames or 1,
-            rows=found.Rows,
-            columns=found.Columns,
-            size=found.size,
-            digest=read.digest,
-            content_digest=read.content_digest,
-        )
-
-    def _tell(self, tally: _Tally) -> None:
-        """Write what the batch adds to one study. Its version goes up: nobody commits what they have not seen."""
-        study, rows = Study.objects.filter(pk=tally.study.pk), tally.instances
-        if not rows:
-            study.update(duplicates=F("duplicates") + tally.duplicates)
-            return
-        Instance.objects.bulk_create(rows)
-        for series in {row.series for row in rows}:
-            count = sum(row.series == series for row in rows)
-            Series.objects.filter(pk=series.pk).update(number_of_instances=F("number_of_instances") + count)
-        study.update(
-            **{column: getattr(tally.study, column) for column in parts.LEARNED},
-            number_of_series=F("number_of_series") + tally.new_series,
-            number_of_instances=F("number_of_instances") + len(rows),
-            size=F("size") + sum(row.size for row in rows),
-            duplicates=F("duplicates") + tally.duplicates,
-            last_arrival_at=self.now,
-            proposed_at=None,
-            version=F("version") + 1,
-        )
-        if tally.study.state != Study.State.RECEIVING:
-            parts.find(tally.study, "late_objects", Finding.Severity.WARN, _LATE)
-
-
-_DOES_NOT_FIT = "The header of this object holds values that cannot be filed. Ask the sender for a corrected copy."
-_DUPLICATE = "This object is already here with the same content; it was counted, not kept twice."
-_CONFLICT = (
-    "An object with this SOP Instance UID is already here with other content. Both are kept; "
-    "the study cannot go on until the sender has said which one is right."
-)
-_LATE = "More objects arrived after this study had settled. Look at it again."
+        return filing.file(submission, [unfit], kept=kept, now=now)
 
 
 def quiet() -> list[Study]:

@@ -1,5 +1,6 @@
 """Parts: which study row an object belongs to. Objects of another patient, or after the gate, begin a new part."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.db.models import Model
@@ -29,10 +30,13 @@ FACTS = {
 }
 
 
-def parts_of(study_instance_uid: str) -> list[Study]:
-    """Every part of a study, locked until the commit."""
+def parts_of(study_instance_uids: Iterable[str]) -> dict[str, list[Study]]:
+    """Every part of each of these studies, in order, locked until the commit."""
+    found = {uid: [] for uid in study_instance_uids}
     rows = Study.objects.select_for_update(of=("self",)).select_related("source")
-    return list(rows.filter(study_instance_uid=study_instance_uid).order_by("part"))
+    for study in rows.filter(study_instance_uid__in=found).order_by("study_instance_uid", "part"):
+        found[study.study_instance_uid].append(study)
+    return found
 
 
 def place(header: Header, submission: Submission, parts: list[Study], *, now: datetime) -> Study:

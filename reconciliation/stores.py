@@ -1,7 +1,12 @@
-"""Where the bytes lie: the spool and the vault of this portal, as the settings name them."""
+"""Where the bytes lie: spool, vault and journal of this portal, as the settings name them, and who reads them."""
+
+from functools import cache
+from pathlib import Path
 
 from django.conf import settings
 
+from reconciliation.dicom.journal import Journal
+from reconciliation.dicom.reader import Reader
 from reconciliation.dicom.spool import Spool
 from reconciliation.dicom.vault import Vault
 
@@ -11,4 +16,20 @@ def spool() -> Spool:
 
 
 def vault() -> Vault:
-    return Vault(settings.VAULT_DIR)
+    return _vault(settings.VAULT_DIR)
+
+
+def journal() -> Journal:
+    """Beside the bytes that it speaks of: whoever copies the vault copies it too."""
+    return Journal(settings.VAULT_DIR / "journal")
+
+
+@cache
+def reader() -> Reader:
+    """One guarded child for this process."""
+    return Reader()
+
+
+@cache
+def _vault(root: Path) -> Vault:
+    return Vault(root)

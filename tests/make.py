@@ -110,6 +110,16 @@ def spooled(*datasets: Dataset, of: Source | None = None, door: str = Door.DIMSE
         return submission.key
 
 
+def spooled_bytes(*objects: bytes, name: str = "") -> str:
+    """The same for what is not a data set."""
+    with stores.spool().open(Origin(door=Door.MEDIA, source=str(source().pk))) as submission:
+        for data in objects:
+            with submission.part(name) as part:
+                part.write(data)
+                part.commit()
+        return submission.key
+
+
 def received(*datasets: Dataset, of: Source | None = None) -> Study:
     """A study that has come in and is not settled yet."""
     datasets = datasets or (dataset(),)

@@ -63,9 +63,12 @@ def dcmtk_storescp(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def child(command: list[str], port: int) -> Iterator[None]:
+def child(command: list[str], port: int, **environment: str) -> Iterator[None]:
     process = subprocess.Popen(
-        command, env=os.environ | {"TCP_NODELAY": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        env=os.environ | {"TCP_NODELAY": "1"} | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         until = time.monotonic() + 30

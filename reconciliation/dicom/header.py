@@ -8,20 +8,20 @@ import mmap
 import os
 import re
 import struct
-import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
 
-from pydicom import charset, uid
+from pydicom import uid
 from pydicom.datadict import dictionary_description, dictionary_has_tag, dictionary_keyword, dictionary_VR
 from pydicom.datadict import tag_for_keyword as tag_for
 
 from policies.rules.coercion import Item, Value
 from reconciliation.dicom.arrival import FIRST_GROUPS, LONG_VRS, PREAMBLE, PREFIX, VRS, Encoding, first_element, kind_of
+from reconciliation.dicom.decoding import Text
 
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -41,6 +41,8 @@ ENCODINGS = {
     uid.ExplicitVRBigEndian: BIG,
 }
 DEFLATED = {uid.DeflatedExplicitVRLittleEndian, "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}
+SHORT_VRS = VRS - LONG_VRS
+PLAIN = {endian: struct.Struct(endian + "HH2sH") for endian in "<>"}  # tag, VR, length in explicit VR
 NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
 SINGLE_TEXTS = {"LT", "ST", "UT", "UR"}  # a backslash is a letter in these
 TEXTS = SINGLE_TEXTS | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UC", "UI"}
@@ -117,7 +119,7 @@ def read(path: Path | str) -> Header:
     """
     with _opened(path) as file:
         found = file.find(WANTED)
-        text = _Text(file.bytes_of(found.get(CHARACTER_SET)), file.problem)
+        text = Text(file.bytes_of(found.get(CHARACTER_SET)), file.problem)
         numbers = {name: _number(file, found.get(tag)) for tag, name in NUMBER_FIELDS.items()}
         texts = {name: text.decode(file.bytes_of(found.get(tag)), name) for tag, name in TEXT_FIELDS.items()}
         has_pixels = _check_pixels(file, found, numbers)
@@ -142,7 +144,7 @@ def attributes(path: Path | str, keywords: tuple[str, ...]) -> dict[str, Value]:
     tags = [tag for keyword in keywords if (tag := tag_for(keyword)) is not None]
     with _opened(path) as file:
         found = file.find({*tags, CHARACTER_SET})
-        text = _Text(file.bytes_of(found.get(CHARACTER_SET)), file.problem)
+        text = Text(file.bytes_of(found.get(CHARACTER_SET)), file.problem)
         return _named(file, [found[tag] for tag in tags if tag in found], text)
 
 
@@ -179,11 +181,10 @@ def _check_pixels(file: "_File", found: dict[int, "_Element"], numbers: dict[str
 
 def _check_identity(texts: dict[str, str], file: "_File") -> None:
     for keyword in REQUIRED:
-        name = dictionary_description(keyword)
         if not texts[keyword]:
-            raise Unreadable(f"This object has no {name} and cannot be filed. {EXPORT}")
+            raise Unreadable(f"This object has no {dictionary_description(keyword)} and cannot be filed. {EXPORT}")
         if len(texts[keyword]) > 64 or not UID.fullmatch(texts[keyword]):
-            file.problem(f"The {name} breaks the rules for UIDs; an archive may refuse it.")
+            file.problem(f"The {dictionary_description(keyword)} breaks the rules for UIDs; an archive may refuse it.")
     for tag, keyword in ((META_CLASS, "SOPClassUID"), (META_INSTANCE, "SOPInstanceUID")):
         if file.meta.get(tag, texts[keyword]) != texts[keyword]:
             file.problem(f"The file and the object in it name a different {dictionary_description(keyword)}.")
@@ -201,63 +202,7 @@ def _number(file: "_File", element: "_Element | None") -> int:
     return int(digits) if digits.isdigit() and len(digits) <= 12 else 0
 
 
-class _Text:
-    """Decodes by the Specific Character Set (PS3.3 C.12.1.1.2), and when that fails as well as it can."""
-
-    def __init__(self, terms: bytes, tell: Callable[[str], None]) -> None:
-        self.tell = tell
-        names = [_term(term) for term in terms.decode("latin_1").strip(" \0").split("\\")]
-        for name in names:
-            if name not in charset.python_encoding:
-                self.tell(f"The character set {name[:20]!r} is not known; some letters may be wrong.")
-        self.declared = any(names)
-        self.codecs = [charset.python_encoding.get(name, "latin_1") for name in names]
-
-    def decode(self, raw: bytes, keyword: str = "") -> str:
-        if raw.isascii() and b"\x1b" not in raw:
-            return raw.decode().strip(" \0")
-        text = self._decode(raw, f"the {dictionary_description(keyword)}" if keyword else "a text")
-        return text.strip(" \0")
-
-    def _decode(self, raw: bytes, where: str) -> str:
-        if b"\x1b" in raw and (text := _with_escapes(raw, self.codecs)) is not None:
-            return text
-        guess = "utf_8" if _fits(raw, "utf_8") else "latin_1"
-        if not self.declared:
-            self.tell(f"The object does not say its character set; letters in {where} may be wrong.")
-            return raw.decode(guess)
-        if not _fits(raw, self.codecs[0]):
-            self.tell(f"Some letters in {where} do not fit the character set of the object and may be wrong.")
-            return raw.decode(guess)
-        if guess == "utf_8" and self.codecs[0] in ("latin_1", "iso8859"):
-            self.tell(f"{where[0].upper()}{where[1:]} looks like UTF-8, but the object says another character set.")
-        return raw.decode(self.codecs[0])
-
-
-def _term(written: str) -> str:
-    """A defined term as the standard spells it: `ISO-IR 100` and `iso_2022_ir_6` are common slips."""
-    plain = re.sub(r"[ _-]+", " ", written.strip(" \0").upper())
-    return plain.replace("ISO IR ", "ISO_IR ", 1)
-
-
-def _fits(raw: bytes, codec: str) -> bool:
-    try:
-        return raw.decode(codec) is not None
-    except (UnicodeDecodeError, LookupError):
-        return False
-
-
-def _with_escapes(raw: bytes, codecs: list[str]) -> str | None:
-    """Text with ISO 2022 escape sequences, or None when they do not work out."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            return charset.decode_bytes(raw, codecs, {0x5C, 0x5E, 0x3D})
-    except (UserWarning, UnicodeError, LookupError):
-        return None
-
-
-def _named(file: "_File", elements: list["_Element"], text: _Text, depth: int = 0) -> Item:
+def _named(file: "_File", elements: list["_Element"], text: Text, depth: int = 0) -> Item:
     """Elements of one level by keyword; private, unknown and binary ones are left out."""
     named = {}
     for element in elements:
@@ -268,7 +213,7 @@ def _named(file: "_File", elements: list["_Element"], text: _Text, depth: int = 
     return named
 
 
-def _value(file: "_File", element: "_Element", text: _Text, depth: int) -> Value:
+def _value(file: "_File", element: "_Element", text: Text, depth: int) -> Value:
     vr = element.vr.decode("latin_1")
     if vr in ("", "UN"):
         vr = dictionary_VR(element.tag)[:2]  # "US or SS" and the like: the first
@@ -288,10 +233,10 @@ def _value(file: "_File", element: "_Element", text: _Text, depth: int) -> Value
     return None
 
 
-def _item(file: "_File", elements: list["_Element"], text: _Text, depth: int) -> Item:
+def _item(file: "_File", elements: list["_Element"], text: Text, depth: int) -> Item:
     for element in elements:
         if element.tag == CHARACTER_SET:  # PS3.5 6.1.2.4: an item may have a character set of its own
-            text = _Text(file.bytes_of(element), file.problem)
+            text = Text(file.bytes_of(element), file.problem)
     return _named(file, elements, text, depth + 1)
 
 
@@ -384,11 +329,18 @@ class _File:
         """Walk the whole top level, so that a cut anywhere is found, and keep the elements asked for."""
         if self.start >= self.end:
             raise _cut("its header")
-        return {e.tag: e for e in self.level(self.start, self.end, self.encoding) if e.tag in tags}
+        return {e.tag: e for e in self.level(self.start, self.end, self.encoding, tags) if e.tag in tags}
 
-    def level(self, pos: int, end: int, encoding: Encoding) -> Iterator[_Element]:
-        """Elements from `pos` on, until `end`, a delimiter, or padding by zeros."""
+    def level(
+        self, pos: int, end: int, encoding: Encoding, wanted: Collection[int] | None = None
+    ) -> Iterator[_Element]:
+        """Elements from `pos` on, until `end`, a delimiter, or padding by zeros; some that are not `wanted` are left
+        out."""
         while pos < end:
+            if wanted is not None and not encoding.implicit:
+                pos = self._pass_unwanted(pos, end, encoding, wanted)
+                if pos == end:
+                    return
             if end - pos < 8 or self.data[pos : pos + 4] == b"\0\0\0\0":
                 self._pass_padding(pos, end)
                 return
@@ -399,6 +351,20 @@ class _File:
                     self.problem("The object has a stray delimiter; what follows it was not read.")
                 return
             yield element
+
+    def _pass_unwanted(self, pos: int, end: int, encoding: Encoding, wanted: Collection[int]) -> int:
+        """Go over plain elements with a length of 16 bits: most of a header is that, and none of it becomes a tuple."""
+        unpack, data, most = PLAIN[encoding.endian].unpack_from, self.data, self.steps
+        for step in range(most):
+            self.steps = most - step
+            if pos + 8 > end:
+                break
+            group, number, vr, length = unpack(data, pos)
+            after = pos + 8 + length
+            if vr not in SHORT_VRS or group == 0xFFFE or after > end or (group << 16 | number) in wanted:
+                break
+            pos = after
+        return pos
 
     def _pass_padding(self, pos: int, end: int) -> None:
         for at in range(pos, end, 1 << 20):

@@ -5,6 +5,7 @@
 <submission>/<n>            whole: complete and fsynced
 <submission>/<n>.json       what the sender called it, when that was said
 <submission>/claim          locked while an intake is at it
+.<submission>/              not yet born, or being dropped; never holds an object
 """
 
 import errno
@@ -12,6 +13,8 @@ import fcntl
 import itertools
 import json
 import os
+import secrets
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +27,8 @@ ORIGIN = "origin.json"
 CLAIM = "claim"
 PART = ".part"
 NAME = ".json"
+HIDDEN = "."
+BIRTH = 60  # seconds; a door needs some milliseconds
 
 
 class OutOfRoom(OSError):
@@ -45,7 +50,8 @@ def fsync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
+def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
+    """Write all of it, however many calls that takes."""
     left = memoryview(data)
     while left:
         left = left[os.write(fd, left) :]
@@ -56,12 +62,19 @@ def _write_new(path: Path, text: str) -> int:
     fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
-        _write_all(fd, text.encode())
+        write_all(fd, text.encode())
         os.fsync(fd)
     except OSError:
         os.close(fd)
         raise
     return fd
+
+
+def _new_key() -> str:
+    """A UUID of version 7 (RFC 9562, method 3): it begins with the time, so that two of one clock tick still sort."""
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    fraction = (rest << 12) // 1_000_000
+    return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | secrets.randbits(62)))
 
 
 class Part:
@@ -77,7 +90,7 @@ class Part:
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append; raises OSError when the disk is full, and then only `abort` is left."""
-        _write_all(self._fd, data)
+        write_all(self._fd, data)
 
     def commit(self) -> Path:
         """Make it a whole arrival. Once this returns, a success may be answered; if it raises, it must not."""
@@ -153,41 +166,58 @@ class Spool:
 
     def open(self, origin: Origin) -> Submission:
         """Begin a submission: its origin is durable and locked before anyone can see it."""
-        key = str(uuid.uuid4())
-        unborn = self.root / f".{key}"
+        key = _new_key()
+        unborn = self.root / f"{HIDDEN}{key}"
         unborn.mkdir(0o750)
-        lock = _write_new(unborn / ORIGIN, origin.to_json())
-        fsync_folder(unborn)
-        unborn.rename(self.root / key)
-        fsync_folder(self.root)
+        lock = -1
+        try:
+            lock = _write_new(unborn / ORIGIN, origin.to_json())
+            fsync_folder(unborn)
+            unborn.rename(self.root / key)
+            fsync_folder(self.root)
+        except OSError:
+            if lock >= 0:
+                os.close(lock)
+            _remove(unborn)
+            raise
         return Submission(self, key, lock)
 
     def keys(self) -> list[str]:
         """Submissions, oldest first."""
         found = []
         for entry in os.scandir(self.root):
-            if entry.name.startswith("."):
-                continue
             try:
-                opened = os.stat(os.path.join(entry.path, ORIGIN)).st_mtime_ns
-            except (FileNotFoundError, NotADirectoryError):  # being dropped, or not ours
+                opened = os.stat(self.folder(entry.name) / ORIGIN).st_mtime_ns
+            except (ValueError, FileNotFoundError, NotADirectoryError):  # hidden, not ours, or dropped meanwhile
                 continue
             found.append((opened, entry.name))
         return [key for _, key in sorted(found)]
 
+    def strangers(self) -> list[str]:
+        """What lies in the spool and is neither a submission nor hidden: somebody else has put it there."""
+        names = {name for name in os.listdir(self.root) if not name.startswith(HIDDEN)}
+        return sorted(name for name in names.difference(self.keys()) if (self.root / name).exists())
+
     def is_open(self, key: str) -> bool:
         """Say whether a door still holds it. The kernel frees the lock of a door that died."""
-        try:
-            fd = os.open(self.folder(key) / ORIGIN, os.O_RDONLY)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(fd)
-        return False
+        return _is_held(self.folder(key) / ORIGIN)
+
+    def hidden(self) -> list[Path]:
+        """Folders that nobody holds and that are no submissions: their door or their intake has died, or soon ends."""
+        found = [Path(entry.path) for entry in os.scandir(self.root) if entry.name.startswith(HIDDEN)]
+        return sorted(folder for folder in found if not _is_held(folder / ORIGIN))
+
+    def sweep_hidden(self, *, older_than: float = BIRTH) -> None:
+        """Remove what a dead door did not bring to life and a dead intake did not drop to the end (age in seconds).
+
+        No object was ever in it. A door that was merely slow fails to open its submission, and refuses.
+        """
+        for folder in self.hidden():
+            try:
+                if time.time() - folder.stat().st_mtime >= older_than:
+                    _remove(folder)
+            except OSError:  # gone meanwhile, or it holds what we never put there: that stays
+                continue
 
     def origin(self, key: str) -> Origin:
         return Origin.from_json((self.folder(key) / ORIGIN).read_bytes())
@@ -198,12 +228,15 @@ class Spool:
         numbers = sorted(int(name) for name in os.listdir(folder) if name.isdecimal())
         return [Arrival(number, folder / str(number), _name(folder, number)) for number in numbers]
 
+    def parts(self, key: str) -> list[Path]:
+        """Objects that are coming in, or never came to their end."""
+        return sorted(self.folder(key).glob(f"*{PART}"))
+
     def sweep_parts(self, key: str) -> None:
         """Remove what a dead door left half done; leaves a submission alone while its door is open."""
         if self.is_open(key):
             return
-        folder = self.folder(key)
-        for part in folder.glob(f"*{PART}"):
+        for part in self.parts(key):
             part.unlink(missing_ok=True)
             part.with_suffix(NAME).unlink(missing_ok=True)
 
@@ -222,16 +255,41 @@ class Spool:
             os.close(fd)
 
     def drop(self, key: str) -> None:
-        """Remove an empty submission, its origin last; raises OSError while a door or an arrival is in it."""
+        """Remove an empty submission; raises OSError while a door or an arrival is in it."""
         folder = self.folder(key)
         if not folder.exists():
             return
         names = os.listdir(folder)
         if self.is_open(key) or any(name.isdecimal() or name.endswith(PART) for name in names):
             raise OSError(errno.ENOTEMPTY, f"submission {key} still holds arrivals or is still open")
-        for name in sorted(names, key=lambda name: name == ORIGIN):
+        gone = folder.with_name(f"{HIDDEN}{folder.name}")
+        folder.rename(gone)  # at once: a submission never loses its origin bit by bit
+        _remove(gone)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder with what we put beside objects; raises OSError while anything else is in it."""
+    if not folder.exists():
+        return
+    for name in os.listdir(folder):
+        if name == CLAIM or name.endswith(NAME):
             (folder / name).unlink(missing_ok=True)
-        folder.rmdir()
+    folder.rmdir()
+
+
+def _is_held(path: Path) -> bool:
+    """Say whether somebody has a lock on this file; a file that is not there is held by nobody."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def _name(folder: Path, number: int) -> str:

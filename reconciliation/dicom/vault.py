@@ -3,11 +3,14 @@
 import hashlib
 import os
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from reconciliation.dicom.spool import fsync_folder
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
+PREFIXES = [f"{first:02x}" for first in range(256)]
 CHUNK = 1 << 20
 
 
@@ -15,10 +18,19 @@ class Mismatch(OSError):
     """The vault holds a file of this digest that has another size: one of the two is damaged. Nothing was removed."""
 
 
+class Kept(NamedTuple):
+    """A file of the vault as it lies on disk. `links`: more than one while the spool holds it too."""
+
+    digest: str
+    size: int
+    links: int
+
+
 class Vault:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self.root.mkdir(parents=True, exist_ok=True)
+        self._durable: set[Path] = set()  # folders whose own entry is synced; none is ever removed
 
     def path(self, digest: str) -> Path:
         """Where the bytes of this SHA-256 (64 small hexadecimal digits) lie or would lie."""
@@ -30,24 +42,53 @@ class Vault:
         return self.path(digest).is_file()
 
     def link(self, src: Path, digest: str) -> Path:
-        """Give a spooled file its second name, in the vault. It stays in the spool until its row is committed, so a
-        crash between the two loses nothing. Same file system; may be run again."""
-        target = self.path(digest)
-        self._make_folders(target.parent)
+        """The same for one file; gives its place in the vault."""
+        self.link_all([(src, digest)])
+        return self.path(digest)
+
+    def link_all(self, files: Iterable[tuple[Path, str]]) -> None:
+        """Give spooled files their second name, in the vault, and come back when that is durable. They stay in the
+        spool until their rows are committed, so a crash between the two loses nothing. Same file system; may be run
+        again. Raises Mismatch."""
+        touched = {self._link(src, self.path(digest)) for src, digest in files}
+        above = {parent for folder in touched - self._durable for parent in (folder.parent, self.root)}
+        for folder in [*touched, *above]:  # after all links: the first sync takes the file system's journal along
+            fsync_folder(folder)
+        self._durable |= touched
+
+    def _link(self, src: Path, target: Path) -> Path:
+        """Link one file and give the folder that now needs a sync."""
         os.chmod(src, 0o440)
         try:
-            os.link(src, target)
+            _hard_link(src, target)
         except FileExistsError:
             if src.stat().st_size != target.stat().st_size:
                 raise Mismatch(f"{target.name} is in the vault with another size") from None
-        fsync_folder(target.parent)
-        return target
+        return target.parent
 
-    def _make_folders(self, folder: Path) -> None:
-        for made in (folder.parent, folder):
-            if not made.exists():
-                made.mkdir(exist_ok=True)
-                fsync_folder(made.parent)
+    def kept(self, prefix: str) -> Iterator[Kept]:
+        """The files under these two first digits, in no order: a vault is looked through piece by piece.
+
+        What is not ours is there too, by whatever name it has.
+        """
+        try:
+            for entry in os.scandir(self.root / prefix):
+                yield from map(_facts, os.scandir(entry.path) if entry.is_dir(follow_symlinks=False) else [entry])
+        except FileNotFoundError:  # nothing yet
+            return
+
+
+def _facts(entry: os.DirEntry) -> Kept:
+    facts = entry.stat(follow_symlinks=False)
+    return Kept(entry.name, facts.st_size, facts.st_nlink)
+
+
+def _hard_link(src: Path, target: Path) -> None:
+    try:
+        os.link(src, target)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.link(src, target)
 
 
 def digests(path: Path, dataset_offset: int) -> tuple[str, str]:

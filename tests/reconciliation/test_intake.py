@@ -2,13 +2,16 @@ import copy
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pydicom.uid import generate_uid
 
 from policies.models import LedgerLine
-from reconciliation import intake, stores
+from reconciliation import filing, intake, stores
+from reconciliation.dicom.journal import Entry
 from reconciliation.models import Instance, Study, Submission, Unreadable
-from tests import make
+from tests import hostile, make
 
 pytestmark = pytest.mark.django_db
 
@@ -143,6 +146,94 @@ def test_a_file_that_cannot_be_read_is_kept_listed_and_explained(data_dir):
     assert stores.vault().path(listed.digest).read_bytes() == b"this is no image"
 
 
+def test_hostile_objects_are_held_or_explained_and_the_good_one_beside_them_is_held(data_dir):
+    with intake_submission(stores.spool()) as submission:
+        for name, (make_it, _) in {**hostile.OBJECTS, "good": (hostile.dicom, hostile.HELD)}.items():
+            with submission.part(name) as part:
+                part.write(make_it())
+                part.commit()
+    found = {outcome.path: outcome.outcome for outcome in intake.index(submission.key)}
+
+    assert found == {name: end for name, (_, end) in hostile.OBJECTS.items()} | {"good": "held"}
+    kept = [*Instance.objects.values_list("digest", flat=True), *Unreadable.objects.values_list("digest", flat=True)]
+    assert len(kept) == len(found)
+    assert all(stores.vault().has(digest) for digest in kept)
+    assert all(Unreadable.objects.values_list("reason", flat=True))
+
+
+def other_meta(ds):
+    """The same data set in a file of other bytes."""
+    other = again(ds)
+    other.file_meta.SourceApplicationEntityTitle = "ELSEWHERE"
+    return other
+
+
+def test_a_rejected_object_that_comes_again_in_other_bytes_has_those_bytes_in_the_vault():
+    ds = make.dataset()
+    first = make.received(ds)
+    for step in make._STEPS["rejected"]:
+        step(first, None)
+
+    assert outcomes(other_meta(ds)) == ["held"]
+    digests = set(Instance.objects.values_list("digest", flat=True))
+    assert len(digests) == 2
+    assert all(stores.vault().has(digest) for digest in digests)
+
+
+def test_what_was_a_duplicate_until_this_moment_is_kept_after_all(monkeypatch):
+    ds = make.dataset()
+    first = make.received(ds)
+    for step in make._STEPS["rejected"]:
+        step(first, None)
+    monkeypatch.setattr(filing, "worth_keeping", lambda reads: [])  # as it was before the rejection
+
+    assert outcomes(other_meta(ds)) == ["held"]
+    assert all(stores.vault().has(one.digest) for one in Instance.objects.all())
+
+
+def test_the_journal_says_what_the_vault_keeps_and_whence_it_came():
+    ds = make.dataset()
+    source = make.source("General Hospital")
+    key = make.spooled(ds, ds, sibling(ds), of=source)
+    intake.index(key)
+
+    story = stores.journal().read(key)
+    assert (story.source["name"], story.origin.calling_title) == ("General Hospital", "SENDER")
+    kept = {one.sop_instance_uid: one.digest for one in Instance.objects.all()}
+    assert [entries for _, entries in story.batches] == [
+        [Entry(1, kept.pop(ds.SOPInstanceUID), ""), Entry(3, *kept.values(), "")]
+    ]
+    assert story.closed
+
+
+def test_an_open_door_that_has_brought_nothing_is_no_submission_yet(data_dir):
+    with intake_submission(stores.spool()) as submission:
+        assert intake.index(submission.key) == []
+        assert not Submission.objects.exists()
+
+
+def test_a_submission_that_failed_is_not_asked_again_at_every_look(monkeypatch, data_dir):
+    make.spooled(make.dataset())
+    tries = []
+    monkeypatch.setattr(intake, "index", lambda key: tries.append(key) or 1 / 0)
+    delays = intake.Delays()
+    for _ in range(50):
+        intake.index_all(delays)
+
+    assert len(tries) == 1
+
+
+def test_a_batch_asks_the_database_as_often_for_many_objects_as_for_few(django_assert_num_queries):
+    first = make.dataset()
+    make.received(first)
+    few, many = ([sibling(first) for _ in range(count)] for count in (2, 40))
+    with CaptureQueriesContext(connection) as asked:
+        intake.index(make.spooled(*few))
+
+    with django_assert_num_queries(len(asked)):
+        intake.index(make.spooled(*many))
+
+
 def intake_submission(spool):
     return spool.open(intake_origin())
 
@@ -154,7 +245,7 @@ def intake_origin():
 
 def test_killed_after_the_vault_and_before_the_rows_it_ends_in_the_same_state(monkeypatch):
     key = make.spooled(make.dataset())
-    monkeypatch.setattr(intake, "_write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(intake, "write", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         intake.index(key)
     monkeypatch.undo()
@@ -164,10 +255,9 @@ def test_killed_after_the_vault_and_before_the_rows_it_ends_in_the_same_state(mo
 
 def test_killed_after_the_rows_and_before_the_spool_it_keeps_one_copy():
     key = make.spooled(make.dataset())
-    submission = intake._submission(stores.spool(), key)
-    reads = [intake._read(arrival) for arrival in stores.spool().whole(key)]
-    stores.vault().link(reads[0].arrival.path, reads[0].digest)
-    intake._write(submission, reads)
+    submission = intake.begin(key, stores.spool().origin(key))
+    reads = intake.read(stores.spool().whole(key))
+    intake._keep_and_write(submission, reads, reads)
 
     assert [outcome.outcome for outcome in intake.index(key)] == ["duplicate"]
     assert Instance.objects.count() == 1

@@ -3,27 +3,34 @@
 import logging
 import signal
 import threading
+import time
 
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
-from reconciliation import intake, matching
+from reconciliation import intake, matching, stores
 
 log = logging.getLogger(__name__)
-PAUSE = 0.5  # seconds between two looks at an empty spool
+PAUSE = 0.02  # seconds between two looks at an empty spool: the listing of one folder
+SETTLING = 0.5  # seconds between two looks at the database for studies that have gone quiet
 
 
-def look() -> int:
+def look(delays: intake.Delays | None = None) -> int:
     """One look: index, settle, and propose for what has just settled. The number of arrivals indexed."""
+    done = intake.index_all(delays)
+    settle()
+    return done
+
+
+def settle() -> None:
     close_old_connections()
-    done = intake.index_all()
+    stores.spool().sweep_hidden()
     for study in intake.quiet():
         try:
             intake.settle(study)
             matching.propose(study)
         except Exception:
             log.exception("Study %s could not be settled; the sweep will try again", study.pk)
-    return done
 
 
 class Command(BaseCommand):
@@ -33,16 +40,25 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="Look once and end.")
 
     def handle(self, **options):
+        self.delays, self.settled = intake.Delays(), 0.0
         over = threading.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: over.set())
+        stores.reader().start()
         while not over.is_set():
-            done = 0
+            pause = PAUSE
             try:
-                done = look()
+                pause *= not self.step()
             except Exception:  # a database that is down stops the queue, not this process
                 log.exception("Intake failed; trying again")
+                pause = intake.LONGEST_WAIT / 5
             if options["once"]:
                 return
-            if not done:
-                over.wait(PAUSE)
+            over.wait(pause)
+
+    def step(self) -> int:
+        done = intake.index_all(self.delays)
+        if time.monotonic() - self.settled > SETTLING:
+            self.settled = time.monotonic()
+            settle()
+        return done

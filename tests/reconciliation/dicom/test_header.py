@@ -119,6 +119,15 @@ def test_padding_after_the_pixels_is_fine(tmp_path):
     assert header.read(path).problems == ("The file has empty bytes after its last element.",)
 
 
+def test_an_object_that_ends_in_a_short_element_has_nothing_behind_it(tmp_path):
+    ds = ct()
+    del ds.Rows, ds.Columns, ds.PixelData, ds[0xFFFCFFFC]
+    ds.add_new(0x00410010, "LO", "ours")
+    ds.add_new(0x00411001, "LO", "the last")
+
+    assert header.read(saved(ds, tmp_path / "short")).problems == ()
+
+
 def test_encapsulated_pixels_must_have_their_last_delimiter(tmp_path):
     data = Path(get_testdata_file("MR_small_RLE.dcm")).read_bytes()
     end = data.rindex(struct.pack("<HHI", 0xFFFE, 0xE0DD, 0))

@@ -77,6 +77,70 @@ def test_submissions_come_oldest_first(spool):
     assert spool.keys() == made[::-1]
 
 
+def test_submissions_of_one_clock_tick_come_in_the_order_in_which_they_were_opened(spool):
+    made = []
+    for _ in range(50):
+        with spool.open(ORIGIN) as submission:
+            made.append(submission.key)
+            os.utime(spool.folder(submission.key) / "origin.json", ns=(0, 0))
+
+    assert spool.keys() == made
+
+
+def killed_while_opening(spool, call: str) -> None:
+    """A door that dies inside `open`, at its first `call` of the os module."""
+    script = f"""
+import os, signal
+from pathlib import Path
+from reconciliation.dicom.arrival import Origin
+from reconciliation.dicom.spool import Spool
+spool = Spool({str(spool.root)!r}, minimum_free=0)
+os.{call} = Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+spool.open(Origin(door="dimse"))
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "getpgid"])
+def test_a_door_killed_at_birth_leaves_nothing_that_looks_like_a_submission_and_is_swept(spool, call):
+    killed_while_opening(spool, call)
+    assert (spool.keys(), len(spool.hidden())) == ([], 1)
+
+    spool.sweep_hidden()
+    assert len(spool.hidden()) == 1  # too young to be sure that it is dead
+    spool.sweep_hidden(older_than=0)
+    assert list(spool.root.iterdir()) == []
+
+
+def test_a_submission_that_a_living_door_is_about_to_open_is_not_swept(spool, monkeypatch):
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", lambda *paths: (spool.sweep_hidden(older_than=0), rename(*paths)))
+
+    with spool.open(ORIGIN) as submission:
+        assert spool.origin(submission.key) == ORIGIN
+
+
+def test_a_hidden_folder_that_holds_an_object_is_left_to_people(spool):
+    folder = spool.root / ".somebody-elses"
+    folder.mkdir()
+    (folder / "1").write_bytes(b"an object")
+    spool.sweep_hidden(older_than=0)
+
+    assert spool.hidden() == [folder]
+
+
+def test_a_disk_that_cannot_hold_the_origin_leaves_nothing_behind(spool, monkeypatch):
+    def full(fd):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        spool.open(ORIGIN)
+
+    assert list(spool.root.iterdir()) == []
+
+
 def test_a_submission_is_open_until_its_door_says_so(spool):
     submission = spool.open(ORIGIN)
     assert spool.is_open(submission.key)

@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from reconciliation.dicom.vault import Mismatch, Vault, digests
+from reconciliation.dicom.vault import PREFIXES, Mismatch, Vault, digests
 
 DATA = b"meta|data set"
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -65,6 +65,30 @@ def test_it_has_only_what_it_took(vault, arrival):
 def test_only_a_digest_is_a_name(vault, digest):
     with pytest.raises(ValueError, match="SHA-256"):
         vault.path(digest)
+
+
+def test_many_files_are_durable_when_linking_comes_back(vault, tmp_path, monkeypatch):
+    files = [(tmp_path / str(n), hashlib.sha256(bytes([n])).hexdigest()) for n in range(20)]
+    for n, (path, _) in enumerate(files):
+        path.write_bytes(bytes([n]))
+    synced = []
+    monkeypatch.setattr("reconciliation.dicom.vault.fsync_folder", lambda folder: synced.append((folder, linked())))
+
+    def linked():
+        return sum(vault.has(digest) for _, digest in files)
+
+    vault.link_all(files)
+    entries = {vault.path(digest).parent for _, digest in files}
+    assert {folder for folder, _ in synced} == entries | {folder.parent for folder in entries} | {vault.root}
+    assert {count for _, count in synced} == {20}
+
+
+def test_what_is_kept_is_listed_with_its_size_and_whether_the_spool_still_has_it(vault, arrival):
+    vault.link(arrival, DIGEST)
+    assert [kept for prefix in PREFIXES for kept in vault.kept(prefix)] == [(DIGEST, len(DATA), 2)]
+
+    arrival.unlink()
+    assert [kept.links for kept in vault.kept(DIGEST[:2])] == [1]
 
 
 def test_the_second_digest_leaves_the_meta_out(arrival):

@@ -1,0 +1,208 @@
+"""Filing: the rows of one batch of arrivals. Studies and series are looked up together, and each is written once."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import F
+
+from reconciliation import parts
+from reconciliation.dicom.header import Header
+from reconciliation.dicom.reader import Reading
+from reconciliation.dicom.spool import Arrival
+from reconciliation.models import Finding, Instance, Series, Study, Submission, Unreadable
+
+SERIES_FACTS = {
+    "modality": "Modality",
+    "series_number": "SeriesNumber",
+    "series_description": "SeriesDescription",
+    "body_part_examined": "BodyPartExamined",
+}
+DUPLICATE = "This object is already here with the same content; it was counted, not kept twice."
+CONFLICT = (
+    "An object with this SOP Instance UID is already here with other content. Both are kept; "
+    "the study cannot go on until the sender has said which one is right."
+)
+LATE = "More objects arrived after this study had settled. Look at it again."
+
+
+class NotKept(Exception):
+    """A row would name a file that is not in the vault: what was a duplicate when it was looked up is none any more."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one arrival, in the words of `importmedia`."""
+
+    number: int
+    path: str
+    outcome: str  # held | duplicate | conflict | rejected
+    reason: str = ""
+    sop_instance_uid: str = ""
+    study_instance_uid: str = ""
+
+
+@dataclass(frozen=True)
+class Read:
+    """An arrival as far as it can be known without the database."""
+
+    arrival: Arrival
+    reading: Reading
+    size: int
+
+    @property
+    def header(self) -> Header | None:
+        return self.reading.header
+
+
+@dataclass
+class _Tally:
+    """What one batch adds to a study. `study` is None while there are only duplicates."""
+
+    study: Study | None = None
+    instances: list[Instance] = field(default_factory=list)
+    new_series: int = 0
+    duplicates: int = 0
+
+
+def worth_keeping(reads: list[Read]) -> list[Read]:
+    """All but the objects whose very content is here already, in a study that still counts or earlier in this batch."""
+    seen = {content for found in _known(reads).values() for _, content in found}
+    worth = []
+    for read in reads:
+        if read.header is None or read.reading.content_digest not in seen:
+            worth.append(read)
+            seen.add(read.reading.content_digest)
+    return worth
+
+
+def file(submission: Submission, reads: list[Read], *, kept: Iterable[Read], now: datetime) -> list[Outcome]:
+    """Write the rows of these arrivals; call it in a transaction. `kept` are those whose bytes the vault holds.
+
+    Raises NotKept, or IntegrityError when another intake wrote the same study at the same moment.
+    """
+    return _Batch(submission, {read.reading.digest for read in kept}, now).write(reads)
+
+
+def _known(reads: list[Read]) -> dict[str, list[tuple]]:
+    """SOP Instance UID to (study, content digest) of what is here under it; rejected studies are left out."""
+    known = defaultdict(list)
+    uids = [read.header.SOPInstanceUID for read in reads if read.header]
+    rows = Instance.objects.filter(sop_instance_uid__in=uids).exclude(series__study__state=Study.State.REJECTED)
+    for uid, study, content in rows.values_list("sop_instance_uid", "series__study", "content_digest"):
+        known[uid].append((study, content))
+    return known
+
+
+class _Batch:
+    def __init__(self, submission: Submission, kept: set[str], now: datetime):
+        self.submission, self.kept, self.now = submission, kept, now
+        self.tallies: dict = defaultdict(_Tally)  # by the key of the study
+
+    def write(self, reads: list[Read]) -> list[Outcome]:
+        headers = [read.header for read in reads if read.header]
+        self.known = _known(reads)
+        self.parts = parts.parts_of({found.StudyInstanceUID for found in headers})
+        here = [study for several in self.parts.values() for study in several]
+        self.series = {(one.study_id, one.series_instance_uid): one for one in Series.objects.filter(study__in=here)}
+        outcomes = [self._object(read) if read.header else self._unreadable(read) for read in reads]
+        self._write_series()
+        Instance.objects.bulk_create([row for tally in self.tallies.values() for row in tally.instances])
+        for key, tally in self.tallies.items():
+            self._tell(key, tally)
+        return outcomes
+
+    def _unreadable(self, read: Read) -> Outcome:
+        arrival, reading = read.arrival, read.reading
+        if reading.digest not in self.kept:
+            raise NotKept(reading.digest)
+        facts = {"reason": reading.reason, "digest": reading.digest, "size": read.size}
+        name = arrival.name.replace("\0", "")[-255:]
+        Unreadable.objects.get_or_create(
+            submission=self.submission, number=arrival.number, defaults={"name": name, **facts}
+        )
+        return Outcome(arrival.number, arrival.name, "rejected", reading.reason)
+
+    def _object(self, read: Read) -> Outcome:
+        found, content = read.header, read.reading.content_digest
+        said = {"sop_instance_uid": found.SOPInstanceUID, "study_instance_uid": found.StudyInstanceUID}
+        known = self.known[found.SOPInstanceUID]
+        for study, other in known:
+            if content == other:
+                self.tallies[study].duplicates += 1
+                return Outcome(read.arrival.number, read.arrival.name, "duplicate", DUPLICATE, **said)
+        if read.reading.digest not in self.kept:
+            raise NotKept(read.reading.digest)
+        study = self._study(found)
+        tally = self.tallies[study.pk]
+        tally.study = study
+        tally.instances.append(self._instance(read, self._series(study, found)))
+        known.append((study.pk, content))
+        if len(known) > 1:
+            parts.find(study, "same_uid_other_content", Finding.Severity.BLOCK, CONFLICT)
+            return Outcome(read.arrival.number, read.arrival.name, "conflict", CONFLICT, **said)
+        return Outcome(read.arrival.number, read.arrival.name, "held", **said)
+
+    def _study(self, found: Header) -> Study:
+        study = parts.place(found, self.submission, self.parts[found.StudyInstanceUID], now=self.now)
+        parts.learn(study, found)
+        return study
+
+    def _series(self, study: Study, found: Header) -> Series:
+        key = (study.pk, found.SeriesInstanceUID)
+        if key not in self.series:
+            said = {column: parts.fit(Series(), column, getattr(found, word)) for column, word in SERIES_FACTS.items()}
+            self.series[key] = Series(study=study, series_instance_uid=found.SeriesInstanceUID, **said)
+            self.tallies[study.pk].new_series += 1
+        return self.series[key]
+
+    def _instance(self, read: Read, series: Series) -> Instance:
+        found = read.header
+        return Instance(
+            series=series,
+            submission=self.submission,
+            sop_instance_uid=found.SOPInstanceUID,
+            sop_class_uid=found.SOPClassUID,
+            transfer_syntax_uid=found.TransferSyntaxUID,
+            instance_number=parts.fit(Instance(), "instance_number", found.InstanceNumber),
+            frames=found.NumberOfFrames or 1,
+            rows=found.Rows,
+            columns=found.Columns,
+            size=found.size,
+            digest=read.reading.digest,
+            content_digest=read.reading.content_digest,
+        )
+
+    def _write_series(self) -> None:
+        """New series with what they hold, then the growth of those that were here."""
+        counts = defaultdict(int)
+        for tally in self.tallies.values():
+            for row in tally.instances:
+                counts[row.series.study_id, row.series.series_instance_uid] += 1
+        new = [one for one in self.series.values() if one.pk is None]
+        for series in new:
+            series.number_of_instances = counts.pop((series.study_id, series.series_instance_uid))
+        Series.objects.bulk_create(new)
+        for key, count in counts.items():
+            here = Series.objects.filter(pk=self.series[key].pk)
+            here.update(number_of_instances=F("number_of_instances") + count)
+
+    def _tell(self, key, tally: _Tally) -> None:
+        """Write what the batch adds to one study. Its version goes up: nobody commits what they have not seen."""
+        study, rows = Study.objects.filter(pk=key), tally.instances
+        if not rows:
+            study.update(duplicates=F("duplicates") + tally.duplicates)
+            return
+        study.update(
+            **{column: getattr(tally.study, column) for column in parts.LEARNED},
+            number_of_series=F("number_of_series") + tally.new_series,
+            number_of_instances=F("number_of_instances") + len(rows),
+            size=F("size") + sum(row.size for row in rows),
+            duplicates=F("duplicates") + tally.duplicates,
+            last_arrival_at=self.now,
+            proposed_at=None,
+            version=F("version") + 1,
+        )
+        if tally.study.state != Study.State.RECEIVING:
+            parts.find(tally.study, "late_objects", Finding.Severity.WARN, LATE)
