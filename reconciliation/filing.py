@@ -7,7 +7,8 @@ from datetime import datetime
 
 from django.db.models import F
 
-from reconciliation import parts
+from policies import audit
+from reconciliation import parts, quality, workflow
 from reconciliation.dicom.header import Header
 from reconciliation.dicom.reader import Reading
 from reconciliation.dicom.spool import Arrival
@@ -25,6 +26,7 @@ CONFLICT = (
     "the study cannot go on until the sender has said which one is right."
 )
 LATE = "More objects arrived after this study had settled. Look at it again."
+PROBLEMS = "At least one object is not written as the standard asks: {}"
 
 
 class NotKept(Exception):
@@ -55,6 +57,11 @@ class Read:
     def header(self) -> Header | None:
         return self.reading.header
 
+    @property
+    def content(self) -> tuple[str, str]:
+        """The same bytes under another transfer syntax are read as something else."""
+        return self.reading.content_digest, self.header.TransferSyntaxUID if self.header else ""
+
 
 @dataclass
 class _Tally:
@@ -71,9 +78,9 @@ def worth_keeping(reads: list[Read]) -> list[Read]:
     seen = {content for found in _known(reads).values() for _, content in found}
     worth = []
     for read in reads:
-        if read.header is None or read.reading.content_digest not in seen:
+        if read.header is None or read.content not in seen:
             worth.append(read)
-            seen.add(read.reading.content_digest)
+            seen.add(read.content)
     return worth
 
 
@@ -90,8 +97,9 @@ def _known(reads: list[Read]) -> dict[str, list[tuple]]:
     known = defaultdict(list)
     uids = [read.header.SOPInstanceUID for read in reads if read.header]
     rows = Instance.objects.filter(sop_instance_uid__in=uids).exclude(series__study__state=Study.State.REJECTED)
-    for uid, study, content in rows.values_list("sop_instance_uid", "series__study", "content_digest"):
-        known[uid].append((study, content))
+    columns = ("sop_instance_uid", "series__study", "content_digest", "transfer_syntax_uid")
+    for uid, study, *content in rows.values_list(*columns):
+        known[uid].append((study, tuple(content)))
     return known
 
 
@@ -125,7 +133,7 @@ class _Batch:
         return Outcome(arrival.number, arrival.name, "rejected", reading.reason)
 
     def _object(self, read: Read) -> Outcome:
-        found, content = read.header, read.reading.content_digest
+        found, content = read.header, read.content
         said = {"sop_instance_uid": found.SOPInstanceUID, "study_instance_uid": found.StudyInstanceUID}
         known = self.known[found.SOPInstanceUID]
         for study, other in known:
@@ -145,8 +153,10 @@ class _Batch:
         return Outcome(read.arrival.number, read.arrival.name, "held", **said)
 
     def _study(self, found: Header) -> Study:
-        study = parts.place(found, self.submission, self.parts[found.StudyInstanceUID], now=self.now)
+        study = parts.place(found, self.submission, self.parts[found.StudyInstanceUID], self.series, now=self.now)
         parts.learn(study, found)
+        if found.problems:
+            parts.find(study, "header_problems", Finding.Severity.WARN, PROBLEMS.format(" ".join(found.problems)))
         return study
 
     def _series(self, study: Study, found: Header) -> Series:
@@ -205,4 +215,14 @@ class _Batch:
             version=F("version") + 1,
         )
         if tally.study.state != Study.State.RECEIVING:
-            parts.find(tally.study, "late_objects", Finding.Severity.WARN, LATE)
+            self._look_again(tally.study, len(rows))
+
+    def _look_again(self, study: Study, count: int) -> None:
+        """What was judged and decided was judged and decided on fewer objects: both are done anew."""
+        parts.find(study, "late_objects", Finding.Severity.WARN, LATE)
+        quality.inspect(study)
+        audit.record(
+            audit.PORTAL, "receive more", study, detail={"objects": count, "submission": str(self.submission.pk)}
+        )
+        if study.state in workflow.MOVES["reopen"].origins:
+            workflow.move(study, "reopen", by=audit.PORTAL, reason=LATE, **workflow.undecide(study))

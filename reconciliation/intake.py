@@ -181,7 +181,7 @@ def write(submission: Submission, reads: list[Read], *, kept: list[Read], now: d
             if attempt == TRIES:
                 raise
             log.info("Submission %s met another intake; trying the batch again", submission.pk)
-        except DataError:
+        except (DataError, ValueError):  # too long for a column, or no text at all
             return _write_singly(submission, reads, kept=kept, now=now)
 
 

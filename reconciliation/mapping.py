@@ -18,8 +18,7 @@ from policies.rules.quality import Found
 from reconciliation import gate, local, matching, stores
 from reconciliation.dicom import header
 from reconciliation.models import Finding, Instance, Mapping, Study
-from reconciliation.release import undecide
-from reconciliation.workflow import move, why_not
+from reconciliation.workflow import move, undecide, why_not
 
 MANUFACTURER = "imgshare"
 

@@ -185,7 +185,8 @@ class Instance(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                name="the_same_content_is_kept_once", fields=["series", "sop_instance_uid", "content_digest"]
+                name="the_same_content_is_kept_once",
+                fields=["series", "sop_instance_uid", "content_digest", "transfer_syntax_uid"],
             )
         ]
 

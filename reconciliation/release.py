@@ -5,10 +5,9 @@ from django.utils import timezone
 
 from policies.models import Destination, Reason, User
 from policies.problems import Invalid
-from policies.rules.objections import PREFIX
 from reconciliation import bell
-from reconciliation.models import Delivery, Finding, Study
-from reconciliation.workflow import move, why_not
+from reconciliation.models import Delivery, Study
+from reconciliation.workflow import move, undecide, why_not
 
 
 def release(study: Study, *, to: list[Destination], by: User) -> list[Delivery]:
@@ -67,12 +66,3 @@ def reinstate(study: Study, *, by: User, comment: str = "") -> None:
     with transaction.atomic():
         undecided = undecide(study)
         move(study, "reinstate", by=by, reason=comment, rejected_for=None, **undecided)
-
-
-def undecide(study: Study) -> dict:
-    """Withdraw what hung on a decision (mapping, overrides); return the study's columns to be emptied with the move."""
-    study.mappings.filter(undone_at=None).update(undone_at=timezone.now())
-    Finding.objects.filter(study=study, code__startswith=PREFIX).delete()
-    Finding.objects.filter(study=study).update(overridden_by=None, overridden_at=None, override_reason="")
-    emptied = dict.fromkeys(("local_patient", "order", "mapping", "consent", "retention"))
-    return emptied | {"intent": "", "retention_reason": ""}

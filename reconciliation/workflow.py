@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from django.db import transaction
 from django.db.models import F
+from django.utils import timezone
 
 from policies import audit, authority
 from policies.models import Power, User
 from policies.problems import Conflict, Denied
+from policies.rules.objections import PREFIX
 from reconciliation import gate, lease
-from reconciliation.models import Study
+from reconciliation.models import Finding, Study
 
 State = Study.State
 
@@ -36,6 +38,7 @@ MOVES = {
     "settle": _move(State.RECEIVING, to=State.HELD, power=Power.RECONCILE, portal=True, words="Do not wait for more"),
     "map": _move(State.HELD, to=State.MAPPED, power=Power.RECONCILE, words="Map"),
     "unmap": _move(State.MAPPED, State.CLEARED, to=State.HELD, power=Power.RECONCILE, words="Undo the mapping"),
+    "reopen": _move(State.MAPPED, State.CLEARED, to=State.HELD, portal=True, words="Held again"),
     "clear": _move(State.MAPPED, to=State.CLEARED, power=Power.RECONCILE, words="Clear for release"),
     "release": _move(State.CLEARED, to=State.RELEASED, power=Power.RELEASE, words="Release"),
     "deliver": _move(State.RELEASED, to=State.DELIVERED, portal=True, words="Delivered"),
@@ -90,6 +93,15 @@ def _overtaken(study: Study, verb: str, by) -> Conflict:
     if refusal := why_not(now, verb, by):
         return Conflict(str(refusal))
     return Conflict("Somebody else changed this study since you opened it. Look at it again, then decide.")
+
+
+def undecide(study: Study) -> dict:
+    """Withdraw what hung on a decision (mapping, overrides); return the study's columns to be emptied with the move."""
+    study.mappings.filter(undone_at=None).update(undone_at=timezone.now())
+    Finding.objects.filter(study=study, code__startswith=PREFIX).delete()
+    Finding.objects.filter(study=study).update(overridden_by=None, overridden_at=None, override_reason="")
+    emptied = dict.fromkeys(("local_patient", "order", "mapping", "consent", "retention"))
+    return emptied | {"intent": "", "retention_reason": ""}
 
 
 def offered(study: Study, user: User) -> dict[str, str]:

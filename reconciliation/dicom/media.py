@@ -59,7 +59,7 @@ def walk(path: Path | str, *, limits: Limits = Limits()) -> Iterator[Found]:
     elif _is_zip(path):
         yield from _archive(path, limits)
     else:
-        yield Found(path.name, partial(open, path, "rb"), path.stat().st_size)
+        yield Found(_readable(path.name), partial(open, path, "rb"), path.stat().st_size)
 
 
 def _closed() -> BinaryIO:
@@ -68,6 +68,11 @@ def _closed() -> BinaryIO:
 
 def _refused(name: str, why: str, size: int = 0) -> Found:
     return Found(name, _closed, size, f"{_shown(name)} {why}")
+
+
+def _readable(name: str) -> str:
+    """A name as text: old discs have names in some code page, which are no UTF-8."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _shown(name: str) -> str:
@@ -86,7 +91,7 @@ def _folder(folder: Path, prefix: str, depth: int) -> Iterator[Found]:
         yield _refused(prefix or folder.name, f"cannot be read: {error.strerror}.")
         return
     for entry in entries:
-        name = prefix + entry.name
+        name = prefix + _readable(entry.name)
         if entry.is_dir(follow_symlinks=False):
             if depth:
                 yield from _folder(Path(entry.path), f"{name}/", depth - 1)

@@ -11,14 +11,14 @@ pytestmark = pytest.mark.django_db
 
 # Written by hand, so that the table is not checked against itself. d: desk, r: releasing officer, p: the portal alone.
 GRID = """
-            settle  map  unmap  clear  release  deliver  reject  reinstate
-receiving     drp    -     -      -       -        -       -         -
-held           -    dr     -      -       -        -       r         -
-mapped         -     -    dr     dr       -        -       r         -
-cleared        -     -    dr      -       r        -       r         -
-released       -     -     -      -       -        p       -         -
-delivered      -     -     -      -       -        -       -         -
-rejected       -     -     -      -       -        -       -         r
+            settle  map  unmap  reopen  clear  release  deliver  reject  reinstate
+receiving     drp    -     -      -       -       -        -       -         -
+held           -    dr     -      -       -       -        -       r         -
+mapped         -     -    dr      p      dr       -        -       r         -
+cleared        -     -    dr      p       -       r        -       r         -
+released       -     -     -      -       -       -        p       -         -
+delivered      -     -     -      -       -       -        -       -         -
+rejected       -     -     -      -       -       -        -       -         r
 """
 VERBS = GRID.split("\n")[1].split()
 CELLS = [
