@@ -18,7 +18,7 @@ SHARED = TESTS.parents[1] / "shared" / "data"
 # Never the PATH: pynetdicom puts programs of the same names into the virtual environment.
 SYSTEM_FOLDERS = "/usr/bin:/usr/sbin:/usr/local/bin:/usr/local/sbin"
 PEERS = {
-    "wire": {"storescu": "dcmtk", "storescp": "dcmtk", "Orthanc": "orthanc"},
+    "wire": {"storescu": "dcmtk", "storescp": "dcmtk", "Orthanc": "orthanc", "strace": "strace"},
     "browser": {"chromium": "chromium"},
 }
 
@@ -26,6 +26,10 @@ PEERS = {
 def program(name: str) -> str:
     """The path of a peer's program, "" when it is not installed."""
     return shutil.which(name, path=SYSTEM_FOLDERS) or ""
+
+
+def pytest_addoption(parser):
+    parser.addoption("--kills", type=int, default=50, help="How often door and intake are killed at random.")
 
 
 def pytest_collection_modifyitems(items):
