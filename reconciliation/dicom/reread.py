@@ -19,7 +19,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from policies.rules.coercion import Action, Change, Item, Value
-from reconciliation.dicom import elements
+from reconciliation.dicom import elements, outline
 from reconciliation.dicom.elements import SPECIFIC_CHARACTER_SET, TEXTS, name_of
 
 DEFERRED = 1 << 20  # bytes; larger values are compared in the files, not in memory
@@ -39,7 +39,7 @@ def differences(original: Path, made: Path, changes: Sequence[Change]) -> list[s
         with open(original, "rb") as one, open(made, "rb") as other:
             before, after = _read(one), _read(other)
             tails = [] if _same_bytes(one, other) else ["The pixel data, or what follows, is not the original's."]
-            if elements.is_sound(original) and not elements.is_sound(made):
+            if outline.is_sound_file(original) and not outline.is_sound_file(made):
                 return ["The object that was made is damaged: its sequences do not have the lengths that they claim."]
             return [*_meta_differs(before, after), *_data_set_differs(before, after, changes), *tails]
     except (InvalidDicomError, zlib.error, *elements.UNREADABLE) as error:

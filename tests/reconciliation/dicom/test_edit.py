@@ -25,7 +25,7 @@ from pydicom.uid import (
 
 from policies.rules import coercion
 from policies.rules.coercion import Action, Change, Importer, LocalFacts
-from reconciliation.dicom import edit, elements, reread
+from reconciliation.dicom import edit, elements, outline, reread
 from reconciliation.dicom.arrival import IMPLEMENTATION_CLASS_UID
 from reconciliation.dicom.edit import CannotWrite
 
@@ -307,7 +307,7 @@ def test_the_file_meta_information_is_ours_and_the_preamble_is_empty(tmp_path):
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
 def test_an_object_without_file_meta_gets_one(syntax, tmp_path):
     original = saved(ct(), tmp_path / "a.dcm", syntax)
-    with elements.opened(original) as source:
+    with outline.opened(original) as source:
         original.write_bytes(source.data[source.start :])
 
     ds = checked(original, plan(), tmp_path)
@@ -326,7 +326,7 @@ def test_lengths_of_groups_that_change_are_dropped_and_others_stay(tmp_path):
 
     checked(original, only("PatientID"), tmp_path)
 
-    with elements.opened(tmp_path / "made.dcm") as source:
+    with outline.opened(tmp_path / "made.dcm") as source:
         assert [element.tag for element in source.elements if not element.tag & 0xFFFF] == [0x00280000]
 
 
@@ -372,7 +372,7 @@ def test_an_unknown_sequence_of_undefined_length_is_followed_in_implicit_vr(tmp_
     unknown = struct.pack("<HH2sHI", 9, 0x1001, b"UN", 0, 0xFFFFFFFF)
     unknown += struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + struct.pack("<HHI", 0x10, 0x20, 4) + b"KEPT"
     unknown += struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
-    with elements.opened(original) as source:
+    with outline.opened(original) as source:
         place = next(element.start for element in source.elements if element.tag > 0x00091001)
         original.write_bytes(source.data[:place] + unknown + source.data[place:])
 
@@ -392,7 +392,7 @@ def test_a_deflated_object_is_deflated_again(tmp_path):
 
 
 def test_a_deflate_bomb_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(elements, "INFLATED_MAXIMUM", 1 << 20)
+    monkeypatch.setattr(outline, "INFLATED_MAXIMUM", 1 << 20)
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     bomb = deflater.compress(bytes(2 << 20)) + deflater.flush()
     original = tmp_path / "a.dcm"
@@ -540,19 +540,41 @@ def test_an_undeclared_character_set_is_ascii_and_never_silently_latin(tmp_path)
     assert old_values(made_ds)["SpecificCharacterSet"].is_empty
 
 
-def test_undeclared_bytes_are_kept_raw_and_never_guessed_at(tmp_path):
-    ds = ct(StudyDescription="Sch#del", PatientName="B#hm")
+def undeclared(description: bytes, folder: Path) -> Path:
+    ds = ct(StudyDescription="#" * len(description), PatientName="B#hm")
     del ds.SpecificCharacterSet
-    original = saved(ds, tmp_path / "a.dcm")
-    original.write_bytes(original.read_bytes().replace(b"Sch#del", b"Sch\xe4del").replace(b"B#hm", b"B\xf6hm"))
+    original = saved(ds, folder / "a.dcm")
+    whole = original.read_bytes().replace(b"#" * len(description), description)
+    original.write_bytes(whole.replace(b"B#hm", b"B\xf6hm"))
+    return original
+
+
+def test_undeclared_bytes_are_kept_raw_where_the_local_values_need_no_letters(tmp_path):
+    original = undeclared(b"Sch\xe4del", tmp_path)
 
     whole = made(original, plan(), tmp_path).read_bytes()
 
     assert whole.count(b"Sch\xe4del") == 1
     assert whole.count(b"B\xf6hm") == 1  # in Original Attributes
     assert reread.differences(original, tmp_path / "made.dcm", plan()) == []
-    with pytest.raises(CannotWrite, match="character set"):
-        edit.make(original, plan("Müller^Jürgen"))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b"Sch\xe4del  ", "Schädel"),
+        ("Schädel".encode(), "Schädel"),
+        (b"\x1b$B;3ED\x1b(B", "山田"),
+    ],
+)
+def test_undeclared_text_is_read_as_the_desk_read_it_and_its_bytes_are_kept(written, read, tmp_path):
+    original = undeclared(written, tmp_path)
+
+    ds = checked(original, plan("Müller^Jürgen"), tmp_path)
+
+    assert (ds.PatientName, ds.StudyDescription) == ("Müller^Jürgen", read)
+    assert old_values(ds)["SpecificCharacterSet"].is_empty
+    assert (tmp_path / "made.dcm").read_bytes().count(written) == (2 if written == read.encode() else 1)
 
 
 @pytest.mark.parametrize("name", ["Ионов^Пётр", "山田^太郎=やまだ^たろう", "Hong^Gildong=洪^吉洞=홍^길동", "§^ß"])
