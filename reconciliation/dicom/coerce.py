@@ -21,7 +21,7 @@ from reconciliation.dicom import elements
 from reconciliation.dicom.characters import ESCAPE, Characters
 from reconciliation.dicom.depths import DIGITAL_SIGNATURES, MAC_PARAMETERS, Renewal, renewed
 from reconciliation.dicom.elements import PIXEL_DATA, SPECIFIC_CHARACTER_SET, Encoding, Malformed, Notation, name_of
-from reconciliation.dicom.outline import Source
+from reconciliation.dicom.outline import NEVER_READ, Source
 
 LENGTH_TO_END = 0x00080001
 PATIENT_ID, ISSUER, QUALIFIERS = 0x00100020, 0x00100021, 0x00100024
@@ -234,7 +234,7 @@ def _with_original_attributes(
 
 def _others(source: Source, plan: Plan, renewal: Renewal) -> Iterator[Renewed]:
     """Every element without a plan that reads differently in ISO_IR 192, or that names a UID that changes."""
-    skipped = plan.wanted.keys() | {SPECIFIC_CHARACTER_SET, PIXEL_DATA}
+    skipped = plan.wanted.keys() | {SPECIFIC_CHARACTER_SET} | NEVER_READ
     try:
         for tag, start, end in zip(source.tags, source.starts, source.starts[1:], strict=False):
             if tag in skipped or not tag & 0xFFFF or not _may_change(source, start, end, renewal):

@@ -118,8 +118,8 @@ class Source:
 
     @cached_property
     def elements(self) -> tuple[Element, ...]:
-        limits = zip(self.starts, self.starts[1:], strict=False)
-        return tuple(_element(self.data, start, end, self.encoding) for start, end in limits)
+        found = zip(self.starts, self.starts[1:], self.tags, strict=False)
+        return tuple(_element(self.data, *each, self.encoding) for each in found)
 
 
 @contextmanager
@@ -254,6 +254,8 @@ def _top_level(data, start: int, stop: int, encoding: Encoding) -> list[Element]
     return found
 
 
-def _element(data, start: int, end: int, encoding: Encoding) -> Element:
+def _element(data, start: int, end: int, tag: int, encoding: Encoding) -> Element:
+    if start + 12 > len(data) and tag in NEVER_READ:
+        return Element(tag, "", start, end, end, False)
     tag, vr, value, length = header_at(data, start, end, encoding)
     return Element(tag, vr, start, value, end, length == UNDEFINED)

@@ -574,7 +574,7 @@ def test_undeclared_text_is_read_as_the_desk_read_it_and_its_bytes_are_kept(writ
 
     assert (ds.PatientName, ds.StudyDescription) == ("Müller^Jürgen", read)
     assert old_values(ds)["SpecificCharacterSet"].is_empty
-    assert (tmp_path / "made.dcm").read_bytes().count(written) == (2 if written == read.encode() else 1)
+    assert (tmp_path / "made.dcm").read_bytes().count(written) == 1  # where it was, or among the old values
 
 
 @pytest.mark.parametrize("name", ["Ионов^Пётр", "山田^太郎=やまだ^たろう", "Hong^Gildong=洪^吉洞=홍^길동", "§^ß"])
