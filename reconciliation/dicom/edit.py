@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +78,7 @@ def write(original: Path, target: Path, changes: Sequence[Change], *, uids: Mapp
     with _spliced(original, changes, uids, reach=outline.REACH) as (source, meta, pieces):
         made = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         try:
-            _write(made, source, [meta.head, *pieces])
+            _write(made, source, _joined(source, [meta.head, *pieces]))
         except BaseException:
             Path(target).unlink(missing_ok=True)
             raise
@@ -86,31 +86,28 @@ def write(original: Path, target: Path, changes: Sequence[Change], *, uids: Mapp
             os.close(made)
 
 
-def _write(target: int, source: Source, pieces: Sequence[Piece]) -> None:
-    waiting = []
+def _write(target: int, source: Source, pieces: Iterable[Piece]) -> None:
+    """In whole blocks, head and tail in the first one: the page cache takes them in larger steps."""
+    block, filled = _block(), 0
     for piece in pieces:
-        if isinstance(piece, bytes) or (piece.end <= len(source.data) and _length(piece) <= BLOCK):
-            waiting.append(_bytes(source, piece))
-        else:
-            _write_all(target, b"".join(waiting))
-            waiting.clear()
-            _copy(source.fileno, target, piece)
-    _write_all(target, b"".join(waiting))
+        position, end = (0, len(piece)) if isinstance(piece, bytes) else piece
+        while position < end:
+            room = block[filled : filled + end - position]
+            if isinstance(piece, bytes):
+                count = len(room)
+                room[:] = piece[position : position + count]
+            elif not (count := os.preadv(source.fileno, [room], position)):
+                raise OSError("The original became shorter while it was copied.")
+            position, filled = position + count, filled + count
+            if filled == BLOCK:
+                _write_all(target, block)
+                filled = 0
+    _write_all(target, block[:filled])
 
 
-def _write_all(target: int, data: bytes | memoryview) -> None:
+def _write_all(target: int, data: memoryview) -> None:
     while data:
-        data = memoryview(data)[os.write(target, data) :]
-
-
-def _copy(source: int, target: int, span: Span) -> None:
-    offset, block = span.start, _block()
-    while offset < span.end:
-        count = os.preadv(source, [block[: span.end - offset]], offset)
-        if not count:
-            raise OSError("The original became shorter while it was copied.")
-        _write_all(target, block[:count])
-        offset += count
+        data = data[os.write(target, data) :]
 
 
 def _block() -> memoryview:
@@ -153,6 +150,19 @@ def _pieces(source: Source, new_ones: Mapping[int, bytes]) -> Iterator[Piece]:
             yield raw
         position = max(position, end)
     yield Span(position, source.end)
+
+
+def _joined(source: Source, pieces: Sequence[Piece]) -> Iterator[Piece]:
+    """What is in memory already, as one piece."""
+    waiting = []
+    for piece in pieces:
+        if isinstance(piece, bytes) or piece.end <= len(source.data) <= outline.REACH:
+            waiting.append(_bytes(source, piece))
+        else:
+            yield b"".join(waiting)
+            waiting.clear()
+            yield piece
+    yield b"".join(waiting)
 
 
 def _deflated(source: Source, pieces: list[Piece]) -> list[Piece]:

@@ -9,6 +9,7 @@ import io
 import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from pydicom.datadict import dictionary_description, dictionary_has_tag, dictionary_VR
@@ -215,17 +216,26 @@ def is_sound(data, element: Element, encoding: Encoding) -> bool:
 
 def file_head(sop_class: bytes, sop_instance: bytes, syntax: bytes) -> bytes:
     """Preamble and file meta information (PS3.10 7.1): ours, whatever the original came with."""
-    values = [
-        (0x00020001, "OB", b"\0\1"),
-        (0x00020002, "UI", sop_class),
-        (0x00020003, "UI", sop_instance),
+    before, after = _file_meta_around(sop_class, syntax)
+    instance = _in_file_meta(0x00020003, "UI", sop_instance)
+    length = struct.pack("<I", len(before) + len(instance) + len(after))
+    return bytes(128) + b"DICM" + FILE_META.header(0x00020000, "UL", 4) + length + before + instance + after
+
+
+@lru_cache(maxsize=64)
+def _file_meta_around(sop_class: bytes, syntax: bytes) -> tuple[bytes, bytes]:
+    before = [(0x00020001, "OB", b"\0\1"), (0x00020002, "UI", sop_class)]
+    after = [
         (TRANSFER_SYNTAX_UID, "UI", syntax),
         (0x00020012, "UI", IMPLEMENTATION_CLASS_UID.encode()),
         (0x00020013, "SH", IMPLEMENTATION_VERSION_NAME.encode()),
     ]
-    padded = [(tag, vr, value + (b" " if vr == "SH" else b"\0") * (len(value) % 2)) for tag, vr, value in values]
-    group = b"".join(FILE_META.header(tag, vr, len(value)) + value for tag, vr, value in padded)
-    return bytes(128) + b"DICM" + FILE_META.header(0x00020000, "UL", 4) + struct.pack("<I", len(group)) + group
+    return tuple(b"".join(_in_file_meta(*each) for each in part) for part in (before, after))
+
+
+def _in_file_meta(tag: int, vr: str, value: bytes) -> bytes:
+    value += (b" " if vr == "SH" else b"\0") * (len(value) % 2)
+    return FILE_META.header(tag, vr, len(value)) + value
 
 
 # --- single elements, as pydicom reads and writes them ---------------------------------------------------------------

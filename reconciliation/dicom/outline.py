@@ -114,7 +114,14 @@ class Source:
         return self.data[slice(*spans[-1])] if spans else b""
 
     def raws(self, tags: Sequence[int]) -> tuple[tuple[int, bytes], ...]:
-        return tuple((tag, self.data[slice(*spans[-1])]) for tag in tags if (spans := self.spans(tag)))
+        """Tag and whole element of those that are there."""
+        if not self.ordered:
+            return tuple((tag, raw) for tag in tags if (raw := self.raw(tag)))
+        found, here, starts, data, last = [], self.tags, self.starts, self.data, self.tags[-1]
+        for tag in tags:
+            if tag <= last and here[index := bisect_left(here, tag)] == tag:
+                found.append((tag, data[starts[index] : starts[index + 1]]))
+        return tuple(found)
 
     @cached_property
     def elements(self) -> tuple[Element, ...]:
