@@ -8,7 +8,7 @@ from imgshare_site.bench.measure import Row, compare
 from imgshare_site.bench.peers import call, program
 from policies.rules import coercion
 from policies.rules.coercion import plan
-from reconciliation.dicom import edit, header, reread
+from reconciliation.dicom import edit, header
 
 DCMODIFY = {
     "(0010,0010)": "Muster^Maria",
@@ -63,25 +63,8 @@ def _rewriter(files: list[Path], folder: Path) -> Callable[[], None]:
     return rewrite
 
 
-def make_ct(folder: Path) -> Row:
-    """Headers only, made and read again, as for sending: nothing is written."""
-    files = sorted(ct_series(folder, 500).iterdir())
-    changes = plan([header.attributes(files[0], coercion.ATTRIBUTES)], local=LOCAL, importer=IMPORTER)
-
-    def ours() -> None:
-        for file in files:
-            if reread.differences_in_head(file, edit.make(file, changes), changes):
-                raise ValueError(f"{file} was not made as planned.")
-
-    def theirs() -> None:
-        call(["cp", *map(str, files), str(empty(folder / "copied"))])
-
-    return compare("make and re-read headers of 500 CT in memory", "cp", ours, theirs, at_most=1.0)
-
-
 WORKS = {
     "rewrite-ct": rewrite_ct,
     "rewrite-mg": rewrite_mg,
     "rewrite-large": rewrite_large,
-    "make-ct": make_ct,
 }

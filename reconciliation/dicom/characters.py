@@ -14,6 +14,7 @@ ESCAPE = b"\x1b"
 PLAIN = ("", "ISO_IR 6", "ISO 2022 IR 6")  # pydicom takes these for Latin-1; the standard says ASCII
 NEVER_FIRST = {f"ISO 2022 IR {number}" for number in (58, 87, 149, 159)}  # of several bytes (PS3.3 C.12.1.1.2)
 ONE_VALUE = {"LT", "ST", "UT"}  # a backslash in these is a backslash
+NOT_TAKEN_OUT = "\x1b$)A"  # pydicom leaves the escape sequence of ISO 2022 IR 58 in the text
 GUESSES = ("utf_8", "latin_1")  # for text that no character set is declared for: the first one that fits
 
 
@@ -67,6 +68,7 @@ class Characters(NamedTuple):
             text = decode_bytes(value, list(self.codecs), delimiters) if self.codecs else "\ufffd"
         except (UnicodeError, LookupError):
             text = "\ufffd"
+        text = text.replace(NOT_TAKEN_OUT, "")
         if "\ufffd" in text or "\x1b" in text:
             raise Malformed(
                 "The local values need another character set, and text of this object cannot be read in the one that "

@@ -21,6 +21,7 @@ CONTRIBUTING_EQUIPMENT, COERCION_TIME, ORIGIN_STATUS = 0x0018A001, 0x00080015, 0
 ORIGINAL_ATTRIBUTES, LENGTH_TO_END = 0x04000561, 0x00080001
 SIGNATURES = {0x4FFE0001, 0xFFFAFFFA}
 NO_CHARACTER_SET = ("", "ISO_IR 6")
+NOT_TAKEN_OUT = "\x1b$)A"  # pydicom leaves the escape sequence of ISO 2022 IR 58 in the text
 GUESSES = ("utf_8", "latin_1", "iso2022_jp_2")
 
 
@@ -150,6 +151,8 @@ def _unchanged(before: Dataset, after: Dataset, tag: int, view: View) -> bool:
         return raw[0] == raw[1]
     if both_raw and view.undeclared and _has_letters(raw[0]):
         return raw[1].decode("utf_8").rstrip("\0 ") in _guesses(raw[0])
+    if vr in TEXTS:
+        return text_of(before, tag) == text_of(after, tag)
     return before[tag].value == after[tag].value
 
 
@@ -209,7 +212,7 @@ def text_of(ds: Dataset, tag: int) -> Value:
     value = ds[tag].value
     if ds[tag].VR == "SQ":
         return [_shown(item) for item in value]
-    texts = [str(each).rstrip(" \0") for each in (value if isinstance(value, list | MultiValue) else [value])]
+    texts = [text.replace(NOT_TAKEN_OUT, "").rstrip(" \0") for text in _several(value)]
     return texts if len(texts) > 1 else texts[0]
 
 
