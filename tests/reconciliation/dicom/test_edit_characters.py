@@ -102,15 +102,17 @@ def text_in(value) -> str:
 @pytest.mark.parametrize("script", LOCAL_NAMES)
 def test_dcmtk_reads_the_same_letters(script, tmp_path):
     """But for the sets that Debian's build cannot convert; what is moved to ISO_IR 192 it always can."""
-    name = LOCAL_NAMES[script]
+    name, read = LOCAL_NAMES[script], []
 
-    for declared in FOREIGN:
+    for declared, text in FOREIGN.items():
         target = made(foreign(declared, tmp_path), plan(name), tmp_path)
         done = subprocess.run([PROGRAMS["dcmdump"], "+U8", "+P", "0010,0010", "+P", "0008,1030", target], **QUIET)
-        shown = done.stdout.decode("utf-8", "replace")
         if done.returncode == 0:
-            assert f"[{name}]" in shown.replace(" ]", "]"), declared
-            assert f"[{FOREIGN[declared]}]" in shown.replace(" ]", "]"), declared
+            shown = done.stdout.decode().replace(" ]", "]")
+            read.append(f"[{name}]" in shown and f"[{text}]" in shown)
+
+    assert all(read)
+    assert len(read) > 10
 
 
 QUIET = {"capture_output": True, "check": False, "timeout": 30}

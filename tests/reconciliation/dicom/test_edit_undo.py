@@ -1,4 +1,5 @@
 import pytest
+
 from tests.reconciliation.dicom.edits import *
 
 pytestmark = pytest.mark.filterwarnings(
