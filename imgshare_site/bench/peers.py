@@ -20,9 +20,8 @@ from reconciliation.dicom import scp
 from reconciliation.dicom.arrival import Origin
 from reconciliation.dicom.spool import Spool
 
-PROGRAMS = (
-    "/usr/bin:/usr/sbin:/usr/local/bin"  # never the virtual environment: pynetdicom installs programs of the same names
-)
+# Never the virtual environment: pynetdicom installs programs of the same names.
+PROGRAMS = "/usr/bin:/usr/sbin:/usr/local/bin"
 
 
 def program(name: str) -> str:

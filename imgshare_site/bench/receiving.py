@@ -6,11 +6,11 @@ import struct
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from pydicom.uid import ExplicitVRLittleEndian
 
-from imgshare_site.bench.material import ct_series, empty, large_object, mammograms, reports
+from imgshare_site.bench.material import ct_series, large_object, mammograms, reports, set_aside
 from imgshare_site.bench.measure import Row, compare
 from imgshare_site.bench.measure import row as row_of
 from imgshare_site.bench.peers import call, dcmtk_storescp, door, orthanc, program
@@ -30,8 +30,8 @@ def against_storescp(
     with door(folder, pdu=pdu) as ours, dcmtk_storescp(folder, pdu=pdu, nagle=nagle) as theirs:
 
         def clear() -> None:
-            empty(ours.folder)
-            empty(theirs.folder)
+            set_aside(ours.folder)
+            set_aside(theirs.folder)
             os.sync()
 
         return compare(
@@ -72,7 +72,7 @@ def receive_sr(folder: Path) -> Row:
     with door(folder) as ours, orthanc(folder) as theirs:
 
         def clear() -> None:
-            empty(ours.folder)
+            set_aside(ours.folder)
             theirs.clear()
             os.sync()
 
@@ -96,6 +96,7 @@ def receive_associations(folder: Path) -> Row:
             lambda: one_by_one(objects, "IMGSHARE", ours.port),
             lambda: one_by_one(objects, "ANY", theirs.port),
             at_most=3,
+            before=lambda: set_aside(ours.folder),
         )
 
 
@@ -161,14 +162,14 @@ def loaded(path: Path) -> Loaded:
 def one_by_one(objects: list[Loaded], title: str, port: int) -> None:
     """An association for each object, released when it is answered."""
     for one in objects:
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as peer:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as peer, peer.makefile("rb") as answers:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             peer.sendall(association_request(one.sop_class, title))
-            expect(peer, 0x02)
+            expect(answers, 0x02)
             peer.sendall(one.request + one.data)
-            expect(peer, command.P_DATA_TF)
+            expect(answers, command.P_DATA_TF)
             peer.sendall(command.PDU.pack(0x05, 4) + bytes(4))
-            expect(peer, 0x06)
+            expect(answers, 0x06)
 
 
 def association_request(sop_class: str, title: str) -> bytes:
@@ -185,9 +186,9 @@ def association_request(sop_class: str, title: str) -> bytes:
     return command.PDU.pack(0x01, len(content)) + content
 
 
-def expect(peer: socket.socket, kind: int) -> None:
+def expect(answers: BinaryIO, kind: int) -> None:
     """Take one PDU, which must be of this kind (PS3.8 9.3.1)."""
-    got, length = command.PDU.unpack(peer.recv(6, socket.MSG_WAITALL))
-    peer.recv(length, socket.MSG_WAITALL)
+    got, length = command.PDU.unpack(answers.read(6))
+    answers.read(length)
     if got != kind:
         raise RuntimeError(f"the peer sent a PDU of type {got} instead of {kind}")

@@ -25,15 +25,13 @@ def send_ct(folder: Path) -> Row:
 
         return scu.Outgoing(file.name, facts.SOPClassUID, facts.SOPInstanceUID, facts.TransferSyntaxUID, path)
 
-    with dcmtk_storescp(folder) as receiver:
-        peer = scu.Peer("127.0.0.1", receiver.port, "ANY", "IMGSHARE")
+    with dcmtk_storescp(folder) as (port, *_):
+        peer = scu.Peer("127.0.0.1", port, "ANY", "IMGSHARE")
         return compare(
             "map and send 200 CT",
             "dcmsend of ready files",
             lambda: scu.send(peer, [outgoing(file) for file in files], told=lambda outcome: None),
-            lambda: call(
-                [sender, "-aec", "ANY", "127.0.0.1", str(receiver.port), "+sd", str(files[0].parent)], TCP_NODELAY="1"
-            ),
+            lambda: call([sender, "-aec", "ANY", "127.0.0.1", str(port), "+sd", str(files[0].parent)], TCP_NODELAY="1"),
             at_most=1.1,
         )
 

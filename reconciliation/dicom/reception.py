@@ -46,8 +46,7 @@ class Store:
 
     def write(self) -> None:
         pieces, self.pieces = self.pieces, []
-        for piece in pieces:
-            self.part.write(piece)
+        self.part.write_pieces(pieces)
 
     def keep(self) -> None:
         if self.part:
@@ -75,6 +74,8 @@ class Reception(DIMSEServiceProvider):
         self.is_asked = False  # pynetdicom has got a message, and may want to answer
         self._spool, self._answers_itself = spool, answers_itself
         self._submission: Submission | None = None
+        self._spare: Part | None = None
+        self._opened = 0  # parts so far
         self._command = b""
         self._store: Store | None = None
         self._passed = 0
@@ -115,13 +116,23 @@ class Reception(DIMSEServiceProvider):
         if self._store and self._store.pieces:
             self._guarded(Store.write)
 
+    def prepare(self) -> None:
+        """Nothing comes just now: make the file of the next object, for which its sender would have to wait."""
+        if self._opened > 1 and not self._store and not self._spare:  # one that sends a second will send a third
+            try:
+                self._spare = self._submission.part()
+            except OSError:  # the next object finds out for itself
+                pass
+
     def leave(self) -> None:
         """The association is over, in whatever way: an unfinished object is thrown away, the submission closed."""
         try:
             if self._store:
                 self._store.refuse(CANNOT_UNDERSTAND, "cut")
+            if self._spare:
+                self._spare.abort()
         finally:
-            self._store = None
+            self._store = self._spare = None
             if self._submission:
                 self._submission.close()
 
@@ -158,11 +169,18 @@ class Reception(DIMSEServiceProvider):
         elif not all(0 < len(uid) <= LONGEST_UID for uid in (sop_class, sop_instance)):
             store.refuse(WRONG_OBJECT, "SOP Class or Instance UID is missing or too long")
         else:
-            if self._submission is None:
-                self._submission = self._spool.open(self.origin)
-            store.part = self._submission.part()
+            store.part = self._new_part()
             # The same bytes for the same object, whoever sends it and when.
             store.part.write(file_head(sop_class, sop_instance, context.transfer_syntax[0].encode()))
+
+    def _new_part(self) -> Part:
+        if self._submission is None:
+            self._submission = self._spool.open(self.origin)
+        self._opened += 1
+        if self._spare and self._spool.free_bytes() >= self._spool.minimum_free:
+            spare, self._spare = self._spare, None
+            return spare
+        return self._submission.part()
 
     def _take_data(self, context_id: int, data: memoryview, *, last: bool) -> None:
         if context_id != self._store.context_id:

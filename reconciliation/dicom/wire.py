@@ -140,7 +140,10 @@ class DirectSocket(DoorSocket):
             return False
         try:
             if self.state == ESTABLISHED:
-                return self._take()
+                try:
+                    return self._take()
+                finally:
+                    self.assoc._reactor_checkpoint.set()
             if self.state == AWAITING_CLOSE:
                 return self._let_go()
         except Garbled as problem:
@@ -162,12 +165,17 @@ class DirectSocket(DoorSocket):
         return data + super().recv(nr_bytes - len(data)) if len(data) < nr_bytes else data
 
     def _take(self) -> bool:
-        """Take data until none is there; says whether a PDU for pynetdicom is next."""
-        reception = self.assoc.dimse
+        """Take data until none is there; says whether a PDU for pynetdicom is next.
+
+        Meanwhile pynetdicom's other thread, which looks for work a thousand times a second, is paused as it is while
+        pynetdicom itself sends.
+        """
+        reception, others = self.assoc.dimse, self.assoc._reactor_checkpoint
         while True:
             if self._parse():
                 return True
             reception.flush()
+            (others.set if reception.is_asked else others.clear)()
             if self.provider_queue.queue or reception.is_busy or not self._fill(reception.is_asked):
                 return False
 
@@ -185,6 +193,7 @@ class DirectSocket(DoorSocket):
         self._start, self._end = 0, left
         received = self._receive(self._view[left:])
         if received is None:
+            self.assoc.dimse.prepare()
             if not self._has_data(PATIENCE if is_asked else LONG_PATIENCE):
                 return False
             received = self._receive(self._view[left:])
