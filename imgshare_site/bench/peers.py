@@ -19,6 +19,7 @@ from imgshare_site.bench.measure import Missing
 from reconciliation.dicom import scp
 from reconciliation.dicom.arrival import Origin
 from reconciliation.dicom.spool import Spool
+from reconciliation.dicom.wire import SWITCH_INTERVAL
 
 # Never the virtual environment: pynetdicom installs programs of the same names.
 PROGRAMS = "/usr/bin:/usr/sbin:/usr/local/bin"
@@ -61,6 +62,7 @@ def door(folder: Path, *, pdu: int = 131072) -> Iterator[Receiver]:
 
 def keep_door(spool: str, port: str, pdu: str) -> None:
     """Run a door that lets everybody in, until this process is ended."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
     listener = scp.Listener("IMGSHARE", "127.0.0.1", int(port), maximum_pdu=int(pdu))
     scp.serve(listener, spool=Spool(Path(spool), minimum_free=0), admit=lambda caller: Origin("dimse"), refused=print)
     threading.Event().wait()

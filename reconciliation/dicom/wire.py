@@ -21,10 +21,13 @@ log = logging.getLogger(__name__)
 BUFFER = 256 << 10  # bytes of one read
 LONGEST_PDU = 1 << 20  # of the PDUs that have no agreed length
 PATIENCE, LONG_PATIENCE = 0.002, 0.05  # seconds of one wait for data; the long one when pynetdicom has nothing to say
+# Seconds, for sys.setswitchinterval in a process of its own: the threads of an association take turns, and one waits.
+SWITCH_INTERVAL = 0.0005
 NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 # States of the upper layer, PS3.8 9.2
 AWAITING_REQUEST, ESTABLISHED, AWAITING_CLOSE = "Sta2", "Sta6", "Sta13"
+AWAITING_ANSWER = ("Sta3", "Sta8")  # of our own side, to a request for an association or for its release
 
 
 class DoorSocket(AssociationSocket):
@@ -44,11 +47,16 @@ class DoorSocket(AssociationSocket):
         return self.assoc.dul.state_machine.current_state
 
     @property
+    def has_work(self) -> bool:
+        """Whether pynetdicom has something to send or to do."""
+        return bool(self.provider_queue.queue or self.event_queue.queue)
+
+    @property
     def ready(self) -> bool:
         if self.socket is None or not self._is_connected:
             return False
-        idle = self.state in (AWAITING_REQUEST, ESTABLISHED) and not self.provider_queue.queue
-        return self._has_data(PATIENCE if idle else 0)
+        may_wait = self.state in (AWAITING_REQUEST, ESTABLISHED) and not self.has_work
+        return self._has_data(PATIENCE if may_wait else 0)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Exactly so many bytes, fewer only when the peer has hung up; raises OSError when they take too long."""
@@ -133,6 +141,7 @@ class DirectSocket(DoorSocket):
         self._start = self._end = 0  # of what lies in the buffer
         self._pdu = self._fragment = 0  # bytes that still belong to the current PDU, and to the fragment in it
         self._context_id = self._control = 0
+        assoc.dul._run_loop_delay = 0  # between two looks here, which wait by themselves
 
     @property
     def ready(self) -> bool:
@@ -153,6 +162,8 @@ class DirectSocket(DoorSocket):
         except OSError:
             self.event_queue.put("Evt17")
             return False
+        if self.state in AWAITING_ANSWER:
+            self._await_answer()
         return self._start < self._end or super().ready
 
     def recv(self, nr_bytes: int) -> bytearray:
@@ -176,8 +187,17 @@ class DirectSocket(DoorSocket):
                 return True
             reception.flush()
             (others.set if reception.is_asked else others.clear)()
-            if self.provider_queue.queue or reception.is_busy or not self._fill(reception.is_asked):
+            if reception.is_busy:
+                time.sleep(PATIENCE)
                 return False
+            if self.has_work or not self._fill(reception.is_asked):
+                return False
+
+    def _await_answer(self) -> None:
+        queued = self.provider_queue.not_empty
+        with queued:
+            if not self.has_work:
+                queued.wait(PATIENCE)
 
     def _let_go(self) -> bool:
         """Nobody listens any more: what is there goes, so that our last word is not lost by a reset."""
