@@ -110,7 +110,7 @@ class DoorSocket(AssociationSocket):
 
     def _until(self) -> float:
         """A request has to be there within the time for requests, however slowly it trickles."""
-        if self.state == AWAITING_REQUEST:
+        if self.assoc.requestor.primitive is None:
             return self._request_due
         return time.monotonic() + (self.assoc.network_timeout or 0)
 

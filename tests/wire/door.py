@@ -38,7 +38,7 @@ class Portal:
     def __init__(self, root: Path, **options) -> None:
         self.spool = Spool(root, minimum_free=options.pop("minimum_free", 0))
         self.refused: list[tuple[scp.Caller, str]] = []
-        listener = scp.Listener("IMGSHARE", "127.0.0.1", 0, **options)
+        listener = scp.Listener("IMGSHARE", "127.0.0.1", options.pop("port", 0), **options)
         self.server = scp.serve(
             listener, spool=self.spool, admit=admit, refused=lambda *told: self.refused.append(told)
         )
