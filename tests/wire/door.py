@@ -60,8 +60,8 @@ class Portal:
 
 def call(port: int, program: str, *arguments, calling="MODALITY", called="IMGSHARE") -> subprocess.CompletedProcess:
     """Run a program of DCMTK; options go before the address, files after it."""
-    options = [word for word in arguments if str(word).startswith(("-", "+"))]
-    files = [str(word) for word in arguments if word not in options]
+    options = [word for given in arguments if str(given).startswith(("-", "+")) for word in given.split()]
+    files = [str(word) for word in arguments if not str(word).startswith(("-", "+"))]
     words = [DCMTK[program], "-v", "-aet", calling, "-aec", called, *options, "127.0.0.1", str(port), *files]
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
 
@@ -73,21 +73,25 @@ def eventually(true, seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
-@contextmanager
-def door_process(root: Path):
-    """A door in a process of its own that may be killed; it ends with its standard input."""
-    script = f"""
+def door_script(root: Path, *, plain: bool = False) -> str:
+    """Print the port of an open door, and shut it when the standard input ends."""
+    return f"""
 import sys
 from reconciliation.dicom import scp
 from reconciliation.dicom.arrival import Origin
 from reconciliation.dicom.spool import Spool
-server = scp.serve(scp.Listener("IMGSHARE", "127.0.0.1", 0), spool=Spool({str(root)!r}, minimum_free=0),
+server = scp.serve(scp.Listener("IMGSHARE", "127.0.0.1", 0, plain={plain}), spool=Spool({str(root)!r}, minimum_free=0),
                    admit=lambda caller: Origin(door="dimse"), refused=lambda caller, sentence: None)
 print(server.server_address[1], flush=True)
 sys.stdin.read()
 server.shutdown()
 """
-    words = [sys.executable, "-c", script]
+
+
+@contextmanager
+def door_process(root: Path):
+    """A door in a process of its own that may be killed; it ends with its standard input."""
+    words = [sys.executable, "-c", door_script(root)]
     with subprocess.Popen(words, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process, int(process.stdout.readline())
         process.stdin.close()
