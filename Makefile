@@ -12,7 +12,7 @@ PYTHON ?= $(or $(shell $(find_python)),python3)
 VENV := .venv
 READY := $(VENV)/.ready
 PYTEST := $(VENV)/bin/python -m pytest -q -n 2 --dist loadfile
-PEERS := dcmtk orthanc orthanc-dicomweb dicom3tools chromium fonts-dejavu-core postgresql strace
+PEERS := dcmtk orthanc orthanc-dicomweb dicom3tools chromium fonts-dejavu-core postgresql openssl strace
 
 .PHONY: help demo test bench check lock peers
 

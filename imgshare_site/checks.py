@@ -3,6 +3,7 @@
 Those in ALWAYS run before every command; those in DEPLOY only with `check --deploy`.
 """
 
+import os
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,11 @@ WAITS = {
     "SETTLE_SECONDS": "IMGSHARE_SETTLE_SECONDS",
     "LEASE_SECONDS": "IMGSHARE_LEASE_SECONDS",
     "DELIVERY_LEASE_SECONDS": "IMGSHARE_DELIVERY_LEASE_SECONDS",
+}
+TLS_FILES = {
+    "DICOM_TLS_CERTIFICATE": "IMGSHARE_DICOM_TLS_CERTIFICATE",
+    "DICOM_TLS_KEY": "IMGSHARE_DICOM_TLS_KEY",
+    "DICOM_TLS_AUTHORITIES": "IMGSHARE_DICOM_TLS_AUTHORITIES",
 }
 SECRET_KEY_LENGTH = 50
 INSECURE_PREFIX = "django-insecure-"
@@ -141,6 +147,24 @@ def waits_are_positive(**kwargs) -> list[CheckMessage]:
     ]
 
 
+def door_is_encrypted_wholly_or_not(**kwargs) -> list[CheckMessage]:
+    """Half a configuration would be a door that does not open, or one that is open to everybody."""
+    given = {variable: getattr(settings, name) for name, variable in TLS_FILES.items()}
+    if not any(given.values()):
+        return []
+    missing = [variable for variable, path in given.items() if not path]
+    unreadable = [f"{variable}={path}" for variable, path in given.items() if path and not os.access(path, os.R_OK)]
+    return [
+        Error(
+            f"The DICOM door is to speak TLS, but {', '.join(wrong)} {problem}.",
+            hint="Name the PEM files of our certificate, of its key, and of the authorities of our peers: all three.",
+            id="imgshare.E009",
+        )
+        for problem, wrong in [("is not set", missing), ("cannot be read", unreadable)]
+        if wrong
+    ]
+
+
 def secret_key_is_secret(**kwargs) -> list[CheckMessage]:
     """Sessions and links are signed with it: whoever guesses it is any user."""
     key = settings.SECRET_KEY
@@ -201,5 +225,6 @@ ALWAYS = [
     sqlite_takes_its_lock_at_once,
     worker_retries_only_what_has_ended,
     waits_are_positive,
+    door_is_encrypted_wholly_or_not,
 ]
 DEPLOY = [secret_key_is_secret, pages_are_encrypted, database_is_a_server, hosts_are_named]

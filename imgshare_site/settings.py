@@ -21,6 +21,17 @@ HTTP_PORT = env.int("IMGSHARE_HTTP_PORT", 8000)
 DICOM_PORT = env.int("IMGSHARE_DICOM_PORT", 11112)
 PACS_PORT = env.int("IMGSHARE_PACS_PORT", 11113)
 
+# The DICOM door: bytes of the largest PDU (0: any), associations of each process, processes that share the port.
+DICOM_PDU = env.int("IMGSHARE_DICOM_PDU", 256 << 10)
+DICOM_ASSOCIATIONS = env.int("IMGSHARE_DICOM_ASSOCIATIONS", 100)
+DICOM_PROCESSES = env.int("IMGSHARE_DICOM_PROCESSES", 1)
+DICOM_PLAIN = env.bool("IMGSHARE_DICOM_PLAIN", False)
+# With a certificate it speaks TLS and nothing else, and its peers show certificates too. PEM files.
+DICOM_TLS_CERTIFICATE = env.str("IMGSHARE_DICOM_TLS_CERTIFICATE", "")
+DICOM_TLS_KEY = env.str("IMGSHARE_DICOM_TLS_KEY", "")
+DICOM_TLS_AUTHORITIES = env.str("IMGSHARE_DICOM_TLS_AUTHORITIES", "")
+DICOM_TLS_CIPHERS = env.str("IMGSHARE_DICOM_TLS_CIPHERS", "")
+
 # Who we are in the objects that we rewrite (Contributing Equipment, Original Attributes).
 INSTITUTION_NAME = env.str("IMGSHARE_INSTITUTION_NAME", "Local Hospital")
 STATION_NAME = env.str("IMGSHARE_STATION_NAME", "IMGSHARE")

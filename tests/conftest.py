@@ -18,7 +18,13 @@ SHARED = TESTS.parents[1] / "shared" / "data"
 # Never the PATH: pynetdicom puts programs of the same names into the virtual environment.
 SYSTEM_FOLDERS = "/usr/bin:/usr/sbin:/usr/local/bin:/usr/local/sbin"
 PEERS = {
-    "wire": {"storescu": "dcmtk", "storescp": "dcmtk", "Orthanc": "orthanc", "strace": "strace"},
+    "wire": {
+        "storescu": "dcmtk",
+        "storescp": "dcmtk",
+        "Orthanc": "orthanc",
+        "openssl": "openssl",
+        "strace": "strace",
+    },
     "browser": {"chromium": "chromium"},
 }
 

@@ -77,6 +77,21 @@ def test_a_port_out_of_range_is_refused(settings, port):
     assert ids(checks.ports_are_distinct_and_in_range()) == ["imgshare.E004"]
 
 
+@pytest.mark.parametrize("given", [["CERTIFICATE"], ["CERTIFICATE", "KEY"], ["AUTHORITIES"]])
+def test_half_a_configuration_of_tls_is_refused(settings, given):
+    for name in given:
+        setattr(settings, f"DICOM_TLS_{name}", __file__)
+
+    assert ids(checks.door_is_encrypted_wholly_or_not()) == ["imgshare.E009"]
+
+
+def test_tls_with_files_that_cannot_be_read_is_refused(settings):
+    for name in ("CERTIFICATE", "KEY", "AUTHORITIES"):
+        setattr(settings, f"DICOM_TLS_{name}", "/nowhere.pem")
+
+    assert ids(checks.door_is_encrypted_wholly_or_not()) == ["imgshare.E009"]
+
+
 def test_two_doors_on_one_port_are_refused_by_name(settings):
     settings.PACS_PORT = settings.DICOM_PORT
 

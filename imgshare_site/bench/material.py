@@ -1,14 +1,23 @@
 """What is measured with: real objects of the sizes that the table names, made once in a folder."""
 
 import shutil
+import struct
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    DigitalMammographyXRayImageStorageForPresentation,
+    EnhancedCTImageStorage,
+    ExplicitVRLittleEndian,
+    generate_uid,
+)
 
 from policies.rules.coercion import Importer, LocalFacts
+
+KINDS = {"MG": DigitalMammographyXRayImageStorageForPresentation, "CT": EnhancedCTImageStorage}
 
 
 def ct_series(folder: Path, count: int) -> Path:
@@ -31,38 +40,56 @@ def ct_series(folder: Path, count: int) -> Path:
 
 
 def mg_series(folder: Path, count: int) -> Path:
-    """`count` mammograms of 30 MB in one folder, made once."""
-    return _large_objects(folder / f"mg{count}", count, rows=4096, columns=3840, frames=1)
-
-
-def large_multiframe(folder: Path, megabytes: int) -> Path:
-    """One multi-frame object of so many megabytes in a folder, made once."""
-    return _large_objects(folder / f"multiframe{megabytes}", 1, rows=1024, columns=512, frames=megabytes)
-
-
-def _large_objects(series: Path, count: int, *, rows: int, columns: int, frames: int) -> Path:
+    """`count` MG objects of 30 MB in one folder, made once."""
+    series = folder / f"mg{count}"
     if series.exists():
         return series
     series.mkdir()
-    ds = dcmread(get_testdata_file("CT_small.dcm"))
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.Rows, ds.Columns, ds.NumberOfFrames = rows, columns, frames
-    ds.PixelData = np.random.default_rng(1).bytes(rows * columns * 2) * frames
     for number in range(count):
-        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        ds.save_as(series / f"{number:05}.dcm", enforce_file_format=True)
+        write_frames(series / f"{number}.dcm", frames=1, rows=4096, columns=3840, modality="MG")
     return series
 
 
+def large_multiframe(folder: Path, megabytes: int) -> Path:
+    """A folder with one multi-frame object of so many MB, made once."""
+    series = folder / f"large{megabytes}"
+    if not series.exists():
+        series.mkdir()
+        write_frames(series / "0.dcm", frames=megabytes, rows=1000, columns=500, modality="CT")
+    return series
+
+
+def write_frames(path: Path, *, frames: int, rows: int, columns: int, modality: str) -> None:
+    """One object of 16 bit frames, written frame by frame: it need not fit into memory."""
+    ds = dcmread(get_testdata_file("CT_small.dcm"))
+    ds.Modality, ds.Rows, ds.Columns = modality, rows, columns
+    ds.NumberOfFrames = frames
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = KINDS[modality]
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    del ds.PixelData
+    del ds[0xFFFC, 0xFFFC]
+    ds.save_as(path, enforce_file_format=True)
+    frame = np.random.default_rng(2).integers(0, 4000, rows * columns, dtype=np.int16)
+    with path.open("ab") as file:
+        file.write(struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OW", 0, frames * frame.nbytes))
+        for number in range(frames):
+            file.write(np.roll(frame, number).tobytes())
+
+
 def sr_series(folder: Path, count: int) -> Path:
-    """`count` structured reports of some 5 KB in one folder, made once."""
+    """`count` SR objects of 5 KB in one folder, made once."""
     series = folder / f"sr{count}"
     if series.exists():
         return series
     series.mkdir()
     ds = dcmread(get_testdata_file("test-SR.dcm"))
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
+    del ds.ContentSequence[-1]  # the longest
     for number in range(count):
         ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        ds.InstanceNumber = number + 1
         ds.save_as(series / f"{number:05}.dcm", enforce_file_format=True)
     return series
 
@@ -71,6 +98,12 @@ def empty(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     return folder
+
+
+def set_aside(folder: Path) -> None:
+    """Make a folder empty without deleting: ext4 is slow to create files where many were deleted a moment ago."""
+    folder.rename(folder.with_name(f"{folder.name}-{uuid4().hex}"))
+    folder.mkdir()
 
 
 LOCAL = LocalFacts(

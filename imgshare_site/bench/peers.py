@@ -1,5 +1,6 @@
 """Whom we are measured against, and our own processes beside them: started here, ended here, on loopback."""
 
+import json
 import os
 import shutil
 import socket
@@ -7,23 +8,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import NamedTuple
 
 from imgshare_site.bench.material import empty
 from imgshare_site.bench.measure import Missing
 from reconciliation.dicom import scp
 from reconciliation.dicom.arrival import Origin
 from reconciliation.dicom.spool import Spool
+from reconciliation.dicom.wire import SWITCH_INTERVAL
 
-PROGRAMS = "/usr/bin:/usr/local/bin"  # never the virtual environment: pynetdicom installs programs of the same names
+# Never the virtual environment: pynetdicom installs programs of the same names.
+PROGRAMS = "/usr/bin:/usr/sbin:/usr/local/bin"
 
 
 def program(name: str) -> str:
     found = shutil.which(name, path=PROGRAMS)
     if not found:
-        raise Missing(f"{name} is not installed (Debian package dcmtk)")
+        raise Missing(f"{name} is not installed (Debian packages dcmtk and orthanc)")
     return found
 
 
@@ -38,49 +43,98 @@ def call(command: list[str], **environment: str) -> None:
     )
 
 
+class Receiver(NamedTuple):
+    """A peer that listens: where, with which process, and the folder that what it receives goes to."""
+
+    port: int
+    pid: int
+    folder: Path
+
+
 @contextmanager
-def door(folder: Path) -> Iterator[int]:
-    """Our DICOM door in a process of its own, as in production; its port."""
-    port = free_port()
-    code = "import sys; from imgshare_site.bench import peers; peers.keep_door(sys.argv[1], int(sys.argv[2]))"
-    with child([sys.executable, "-c", code, str(folder / "spool"), str(port)], port):
-        yield port
+def door(folder: Path, *, pdu: int = 131072) -> Iterator[Receiver]:
+    """Our DICOM door in a process of its own, as in production."""
+    port, spool = free_port(), empty(folder / "spool")
+    code = "import sys; from imgshare_site.bench import peers; peers.keep_door(*sys.argv[1:])"
+    with child([sys.executable, "-c", code, str(spool), str(port), str(pdu)], port) as pid:
+        yield Receiver(port, pid, spool)
 
 
-def keep_door(spool: str, port: int) -> None:
+def keep_door(spool: str, port: str, pdu: str) -> None:
     """Run a door that lets everybody in, until this process is ended."""
-    listener = scp.Listener("IMGSHARE", "127.0.0.1", port)
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    listener = scp.Listener("IMGSHARE", "127.0.0.1", int(port), maximum_pdu=int(pdu))
     scp.serve(listener, spool=Spool(Path(spool), minimum_free=0), admit=lambda caller: Origin("dimse"), refused=print)
     threading.Event().wait()
 
 
 @contextmanager
-def dcmtk_storescp(folder: Path) -> Iterator[int]:
+def dcmtk_storescp(
+    folder: Path, *, pdu: int = 131072, options: tuple[str, ...] = (), nagle: bool = False
+) -> Iterator[Receiver]:
+    """DCMTK's receiver; with `nagle` as Debian ships it."""
     port, received = free_port(), empty(folder / "received")
-    command = [program("storescp"), "--max-pdu", "131072", "-od", str(received), "+xa", str(port)]
-    with child(command, port):
-        yield port
+    command = [program("storescp"), "--max-pdu", str(pdu), "-od", str(received), "+xa", *options, str(port)]
+    with child(command, port, **({"TCP_NODELAY": "0"} if nagle else {})) as pid:
+        yield Receiver(port, pid, received)
+
+
+class Archive(NamedTuple):
+    """Orthanc: its DICOM port, and how it is emptied."""
+
+    port: int
+    clear: Callable[[], None]
 
 
 @contextmanager
-def child(command: list[str], port: int, **environment: str) -> Iterator[None]:
-    process = subprocess.Popen(
-        command,
-        env=os.environ | {"TCP_NODELAY": "1"} | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def orthanc(folder: Path) -> Iterator[Archive]:
+    """Orthanc as an archive that syncs what it stores; it takes from everybody on loopback."""
+    port, http, home = free_port(), free_port(), empty(folder / "orthanc")
+    configuration = {
+        "StorageDirectory": str(home / "storage"),
+        "DicomPort": port,
+        "HttpPort": http,
+        "AuthenticationEnabled": False,
+        "DicomAlwaysAllowStore": True,
+        "SyncStorageArea": True,
+        "MaximumPduLength": 131072,
+    }
+    (home / "orthanc.json").write_text(json.dumps(configuration))
+
+    def ask(method: str, path: str) -> bytes:
+        connection = HTTPConnection("127.0.0.1", http, timeout=300)
+        connection.request(method, path)
+        return connection.getresponse().read()
+
+    def clear() -> None:
+        for patient in json.loads(ask("GET", "/patients")):
+            ask("DELETE", f"/patients/{patient}")
+
+    with child([program("Orthanc"), str(home / "orthanc.json")], port):
+        wait_for(http)
+        yield Archive(port, clear)
+
+
+@contextmanager
+def child(command: list[str], port: int, **environment: str) -> Iterator[int]:
+    """A peer in a process of its own, until it listens; its id."""
+    settings = os.environ | {"TCP_NODELAY": "1"} | environment
+    process = subprocess.Popen(command, env=settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield
+        wait_for(port)
+        yield process.pid
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
+
+
+def wait_for(port: int) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.05)
 
 
 def free_port() -> int:

@@ -25,7 +25,7 @@ def send_ct(folder: Path) -> Row:
 
         return scu.Outgoing(file.name, facts.SOPClassUID, facts.SOPInstanceUID, facts.TransferSyntaxUID, path)
 
-    with dcmtk_storescp(folder) as port:
+    with dcmtk_storescp(folder) as (port, *_):
         peer = scu.Peer("127.0.0.1", port, "ANY", "IMGSHARE")
         return compare(
             "map and send 200 CT",

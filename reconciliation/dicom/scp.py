@@ -1,16 +1,14 @@
 """The DICOM door: objects come in by C-STORE, are whole on disk, and only then are answered with success.
 
-pynetdicom negotiates and frames; `Reception` takes the pieces of a C-STORE as they come off the wire and lays them
-straight into the spool, so that memory stays flat and no object is ever parsed here. Every other message goes on to
-pynetdicom untouched.
+pynetdicom negotiates, releases and aborts; `wire` reads the socket, and `reception` lays the pieces of a C-STORE
+straight into the spool.
 """
 
 import functools
 import logging
-import select
 import socket
-import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,44 +16,41 @@ from typing import Any
 from pydicom import uid
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification
-from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from reconciliation.dicom.arrival import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Origin
-from reconciliation.dicom.elements import file_head
-from reconciliation.dicom.spool import Part, Spool, Submission
+from reconciliation.dicom.reception import Reception
+from reconciliation.dicom.spool import Spool
+from reconciliation.dicom.tls import Credentials, acceptor_context, secured
+from reconciliation.dicom.wire import DirectSocket, DoorSocket
 
 log = logging.getLogger(__name__)
-
-# PS3.4 Table B.2-1, PS3.7 annex C
-SUCCESS, OUT_OF_RESOURCES, WRONG_OBJECT, CANNOT_UNDERSTAND, CLASS_NOT_SUPPORTED = 0x0000, 0xA700, 0xA900, 0xC000, 0x0122
 
 # PS3.8 Table 9-21: result, source, reason
 CALLING_UNKNOWN, CALLED_UNKNOWN, TRY_LATER = (1, 1, 3), (1, 1, 7), (2, 3, 1)
 
-COMMAND, LAST = 1, 2  # bits of the message control header, PS3.8 E.2
-C_STORE_RQ, C_STORE_RSP, NO_DATA_SET = 0x0001, 0x8001, 0x0101
-LONGEST_COMMAND = 1 << 16
-LONGEST_PDU = 1 << 20  # of association requests, which have no agreed length
-GOODBYE = 5  # seconds that shutdown gives an association to end
+GOODBYE = 5  # seconds that shutdown gives all associations together to end
 POLL = 0.1  # seconds between looks for a shutdown
-PATIENCE = 0.002  # seconds in one wait for the socket, while nothing is to be sent
+TURNED_AWAY = 32  # connections beyond those that may send, so that who is too many is told so before we hang up
 LOST_LETTERS = (uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian)
 
 
 @dataclass(frozen=True)
 class Listener:
-    """`maximum_pdu` in bytes, `network_timeout` in seconds; port 0 takes any free one."""
+    """Where and how the door is open; port 0 takes any free one."""
 
     ae_title: str
     host: str = "0.0.0.0"  # noqa: S104 - a DICOM door is meant to be reached from outside
     port: int = 11112
-    maximum_pdu: int = 256 << 10
+    maximum_pdu: int = 256 << 10  # bytes, 0 for no limit
     maximum_associations: int = 100
-    network_timeout: float = 60
+    network_timeout: float = 60  # seconds without a byte
+    request_timeout: float = 30  # seconds from the connection to the whole association request
+    tls: Credentials | None = None
+    shared: bool = False  # other processes listen at the same port
+    plain: bool = False  # pynetdicom reads the wire, at a quarter of the speed
 
 
 @dataclass(frozen=True)
@@ -85,16 +80,16 @@ def serve(listener: Listener, *, spool: Spool, admit: Admit, refused: Refused) -
     ae.maximum_pdu_size = listener.maximum_pdu
     ae.maximum_associations = listener.maximum_associations
     ae.network_timeout = listener.network_timeout
+    ae.acse_timeout = listener.request_timeout
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.add_supported_context(Verification)
     server = ae.make_server(
         (listener.host, listener.port),
-        server_class=DoorServer,
+        server_class=functools.partial(DoorServer, listener=listener, spool=spool),
         request_handler=Door,
-        evt_handlers=[(evt.EVT_REQUESTED, _greet, [listener, admit, refused])],
+        evt_handlers=[(evt.EVT_REQUESTED, _greet, [listener, admit, refused]), (evt.EVT_CONN_CLOSE, _wake)],
     )
-    server.spool = spool
     ae._servers.append(server)  # where AE.start_server keeps it, and where `shutdown` looks
     threading.Thread(target=server.serve_forever, args=[POLL], name="dicom-door", daemon=True).start()
     return server
@@ -145,17 +140,41 @@ def _prefer_explicit(context: PresentationContext) -> None:
         context.transfer_syntax = [uid.ExplicitVRLittleEndian, *others]
 
 
+def _wake(event: evt.Event) -> None:
+    """Who hangs up before any request is waited for no longer."""
+    if event.assoc.requestor.primitive is None:
+        event.assoc.dul.to_user_queue.put(None)
+
+
 # --- one association -------------------------------------------------------------------------------------------------
 
 
 class DoorServer(ThreadedAssociationServer):
-    request_queue_size = 64
+    request_queue_size = 128
     daemon_threads = True
-    spool: Spool
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, listener: Listener, spool: Spool, **kwargs: Any) -> None:
+        self.listener, self.spool = listener, spool
+        self.tls = acceptor_context(listener.tls) if listener.tls else None
         self.open_doors: set[threading.Thread] = set()
+        self._room = threading.BoundedSemaphore(listener.maximum_associations + TURNED_AWAY)
         super().__init__(*args, **kwargs)
+
+    def server_bind(self) -> None:
+        if self.listener.shared:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
+
+    def verify_request(self, request: socket.socket, client_address: Any) -> bool:
+        """A connection costs three threads, whoever makes it: there is an end to them."""
+        has_room = self._room.acquire(blocking=False)
+        if not has_room:
+            log.warning("Hung up on %s: too many connections", client_address[0])
+        return has_room
+
+    def leave(self, thread: threading.Thread) -> None:
+        self.open_doors.discard(thread)
+        self._room.release()
 
     def shutdown(self) -> None:
         """Stop listening, then end what still runs; an object that is not whole by then was never promised."""
@@ -163,9 +182,14 @@ class DoorServer(ThreadedAssociationServer):
             return
         super().shutdown()
         for assoc in self.active_associations:
-            assoc.abort()
+            if assoc.requestor.primitive is None:
+                assoc.dul.socket.hang_up()
+            else:
+                assoc.abort(block=False)
+                assoc._kill = True  # its thread would go on until the peer has hung up
+        until = time.monotonic() + GOODBYE
         for thread in list(self.open_doors):
-            thread.join(GOODBYE)
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 class Door(RequestHandler):
@@ -174,192 +198,26 @@ class Door(RequestHandler):
     server: DoorServer
 
     def handle(self) -> None:
-        self.server.open_doors.add(threading.current_thread())
+        thread = threading.current_thread()
+        self.server.open_doors.add(thread)
         try:
+            if self.server.tls:
+                seconds = self.server.listener.request_timeout
+                self.request = secured(self.request, self.server.tls, seconds=seconds)
             super().handle()
             self.assoc.join()
             self.assoc.dul.join()
             self.assoc.dimse.leave()
+        except OSError as error:
+            log.warning("A connection from %s came to nothing: %s", self.client_address[0], error)
         finally:
-            self.server.open_doors.discard(threading.current_thread())
+            self.request.close()
+            self.server.leave(thread)
 
     def _create_association(self) -> Association:
         self.assoc = super()._create_association()
-        self.request.settimeout(self.server.ae.network_timeout)  # a peer that falls silent in mid PDU holds no thread
-        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        plain = self.server.listener.plain
         self.assoc.dul.event_queue.get_nowait()  # the stock socket has announced itself; ours does so again
-        self.assoc.dul.socket = DoorSocket(self.assoc, client_socket=self.request)
-        self.assoc.dimse = Reception(self.assoc, self.server.spool)
+        self.assoc.dul.socket = (DoorSocket if plain else DirectSocket)(self.assoc, self.request)
+        self.assoc.dimse = Reception(self.assoc, self.server.spool, answers_itself=not plain)
         return self.assoc
-
-
-class DoorSocket(AssociationSocket):
-    """Reads in large pieces, and waits for data instead of sleeping between looks."""
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        agreed = self.assoc.acceptor.maximum_length
-        if agreed and nr_bytes > max(agreed, LONGEST_PDU):
-            raise OSError(f"a PDU of {nr_bytes} bytes is longer than agreed")
-        data = bytearray(nr_bytes)
-        view, count = memoryview(data), 0
-        while count < nr_bytes:
-            received = self.socket.recv_into(view[count:])
-            # A sender with Nagle's algorithm waits for our acknowledgement before each short piece. Linux forgets this
-            # setting by itself, so it is renewed after every piece.
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-            if not received:
-                return data[:count]
-            count += received
-        return data
-
-    @property
-    def ready(self) -> bool:
-        if self.socket is not None and self.assoc.is_established and self.provider_queue.empty():
-            try:
-                select.select([self.socket], [], [], PATIENCE)
-            except (OSError, ValueError):
-                pass  # the look below finds the same and reports it to the state machine
-        return super().ready
-
-
-class Store:
-    """One C-STORE: its command, where its bytes go, and what will be answered."""
-
-    def __init__(self, context_id: int, command: dict[int, bytes]) -> None:
-        self.context_id, self.command = context_id, command
-        self.status = SUCCESS
-        self.comment = ""
-        self.part: Part | None = None
-
-    def uid_of(self, element: int) -> bytes:
-        return self.command.get(element, b"").strip(b" \0")
-
-    def refuse(self, status: int, comment: str) -> None:
-        """Answer this at the end; what is still to come is taken off the wire and let go."""
-        self.status, self.comment = status, comment
-        if self.part:
-            self.part.abort()
-            self.part = None
-
-
-class Reception(DIMSEServiceProvider):
-    """Where an association's messages arrive: C-STORE is served here, in the thread that reads the wire."""
-
-    def __init__(self, assoc: Association, spool: Spool) -> None:
-        super().__init__(assoc)
-        self.origin: Origin | None = None
-        self._spool = spool
-        self._submission: Submission | None = None
-        self._command = b""
-        self._store: Store | None = None
-
-    def receive_primitive(self, primitive: P_DATA) -> None:
-        for context_id, fragment in primitive.presentation_data_value_list:
-            control, data = fragment[0], memoryview(fragment)[1:]
-            if control & COMMAND:
-                self._take_command(context_id, data, last=bool(control & LAST))
-            elif self._store:
-                self._take_data(data, last=bool(control & LAST))
-            else:
-                super().receive_primitive(_p_data(context_id, fragment))
-
-    def leave(self) -> None:
-        """The association is over, in whatever way: an unfinished object is thrown away, the submission closed."""
-        try:
-            if self._store:
-                self._store.refuse(CANNOT_UNDERSTAND, "cut")
-        finally:
-            self._store = None
-            if self._submission:
-                self._submission.close()
-
-    def _take_command(self, context_id: int, data: memoryview, *, last: bool) -> None:
-        self._command += data
-        if len(self._command) > LONGEST_COMMAND:
-            raise ValueError(f"a command set of more than {LONGEST_COMMAND} bytes")
-        if not last:
-            return
-        encoded, self._command = self._command, b""
-        command = _parsed(encoded)
-        if _number(command, 0x0100) != C_STORE_RQ:
-            super().receive_primitive(_p_data(context_id, bytes([COMMAND | LAST]) + encoded))
-            return
-        if self._store:  # a new request before the last object was whole
-            self._store.refuse(CANNOT_UNDERSTAND, "cut")
-        self._store = Store(context_id, command)
-        if _number(command, 0x0800) == NO_DATA_SET:
-            self._store.refuse(CANNOT_UNDERSTAND, "no data set came with the request")
-            self._answer()
-        else:
-            self._guarded(self._begin)
-
-    def _begin(self, store: Store) -> None:
-        sop_class, sop_instance = store.uid_of(0x0002), store.uid_of(0x1000)
-        context = next((c for c in self.assoc.accepted_contexts if c.context_id == store.context_id), None)
-        if context is None:
-            store.refuse(CLASS_NOT_SUPPORTED, "presentation context was not accepted")
-        elif not sop_class or not sop_instance:
-            store.refuse(WRONG_OBJECT, "SOP Class or Instance UID is missing")
-        else:
-            if self._submission is None:
-                self._submission = self._spool.open(self.origin)
-            store.part = self._submission.part()
-            # The same bytes for the same object, whoever sends it and when.
-            store.part.write(file_head(sop_class, sop_instance, context.transfer_syntax[0].encode()))
-
-    def _take_data(self, data: memoryview, *, last: bool) -> None:
-        self._guarded(lambda store: store.part and store.part.write(data))
-        if last:
-            self._guarded(lambda store: store.part and store.part.commit())
-            self._answer()
-
-    def _guarded(self, step: Callable[[Store], Any]) -> None:
-        """Take one step of the current C-STORE; whatever breaks becomes a refusal that the sender may repeat later."""
-        try:
-            step(self._store)
-            return
-        except OSError as error:
-            log.error("Could not keep an object from %s: %s", self.origin.calling_title, error)
-        except Exception:  # a door: logged, answered, and the association goes on
-            log.exception("Could not keep an object from %s", self.origin.calling_title)
-        self._store.refuse(OUT_OF_RESOURCES, "no room or no disk; send again later")
-
-    def _answer(self) -> None:
-        store, self._store = self._store, None
-        response = _element(0x0002, store.uid_of(0x0002)) + _element(0x0100, C_STORE_RSP)
-        response += _element(0x0120, _number(store.command, 0x0110)) + _element(0x0800, NO_DATA_SET)
-        response += _element(0x0900, store.status)
-        if store.comment:
-            response += _element(0x0902, store.comment.encode(), pad=b" ")
-        response += _element(0x1000, store.uid_of(0x1000))
-        group_length = _element(0x0000, struct.pack("<I", len(response)))
-        self.dul.send_pdu(_p_data(store.context_id, bytes([COMMAND | LAST]) + group_length + response))
-
-
-# --- bytes -----------------------------------------------------------------------------------------------------------
-
-
-def _p_data(context_id: int, fragment: bytes) -> P_DATA:
-    primitive = P_DATA()
-    primitive.presentation_data_value_list = [[context_id, fragment]]
-    return primitive
-
-
-def _parsed(encoded: bytes) -> dict[int, bytes]:
-    """A command set (group 0000, Implicit VR Little Endian, PS3.7 6.3.1) by element number."""
-    command, pos = {}, 0
-    while pos + 8 <= len(encoded):
-        _, element, length = struct.unpack_from("<HHI", encoded, pos)
-        command[element] = encoded[pos + 8 : pos + 8 + length]
-        pos += 8 + length
-    return command
-
-
-def _number(command: dict[int, bytes], element: int) -> int:
-    return int.from_bytes(command.get(element, b"")[:2], "little")
-
-
-def _element(element: int, value: bytes | int, *, pad: bytes = b"\0") -> bytes:
-    """One element of a command set; numbers are US."""
-    raw = struct.pack("<H", value) if isinstance(value, int) else value + pad * (len(value) % 2)
-    return struct.pack("<HHI", 0, element, len(raw)) + raw

@@ -16,7 +16,7 @@ import os
 import secrets
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -29,6 +29,7 @@ PART = ".part"
 NAME = ".json"
 HIDDEN = "."
 BIRTH = 60  # seconds; a door needs some milliseconds
+IOV_MAX = 1024  # pieces of one call
 
 
 class OutOfRoom(OSError):
@@ -102,6 +103,16 @@ class Part:
         self.path.rename(whole)
         fsync_folder(self._folder)
         return whole
+
+    def write_pieces(self, pieces: Sequence[memoryview]) -> None:
+        """Append all of them in few calls; raises as `write` does."""
+        for first in range(0, len(pieces), IOV_MAX):
+            batch = pieces[first : first + IOV_MAX]
+            written = os.writev(self._fd, batch)
+            for piece in batch:
+                if written < len(piece):
+                    self.write(piece[written:])
+                written = max(0, written - len(piece))
 
     def abort(self) -> None:
         """Throw away what has come; harmless after `commit` and when done twice."""

@@ -2,87 +2,33 @@
 
 import errno
 import os
-import shutil
 import signal
 import struct
-import subprocess
-import sys
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLossless
-from pynetdicom import AE
 from pynetdicom.pdu_primitives import P_DATA
-from pynetdicom.sop_class import CTImageStorage, Verification
+from pynetdicom.sop_class import CTImageStorage
 
-from reconciliation.dicom import header, scp
-from reconciliation.dicom.arrival import Origin
+from reconciliation.dicom import header
 from reconciliation.dicom.spool import Spool
+from tests.wire.door import CT, Portal, associate, association, begin, call, command, door_process, eventually, send
 
-PROJECT = Path(__file__).parents[2]
-# Never the PATH: pynetdicom puts programs of the same names into the virtual environment.
-DCMTK = {name: shutil.which(name, path="/usr/bin:/usr/local/bin") for name in ("echoscu", "storescu")}
-CT = get_testdata_file("CT_small.dcm")
-
-pytestmark = [pytest.mark.wire, pytest.mark.skipif(not all(DCMTK.values()), reason="DCMTK is not installed")]
+pytestmark = pytest.mark.wire
 
 
-def admit(caller: scp.Caller) -> Origin:
-    if caller.calling_title == "BROKEN":
-        raise RuntimeError("the list of sources cannot be read")
-    if caller.calling_title != "MODALITY":
-        raise scp.Unknown(f"{caller.calling_title} is no source of ours.")
-    return Origin(door="dimse", calling_title=caller.calling_title, address=caller.address)
-
-
-class Portal:
-    """An open door, its spool, and who was turned away."""
-
-    def __init__(self, root: Path, **options) -> None:
-        self.spool = Spool(root, minimum_free=options.pop("minimum_free", 0))
-        self.refused: list[tuple[scp.Caller, str]] = []
-        listener = scp.Listener("IMGSHARE", "127.0.0.1", 0, **options)
-        self.server = scp.serve(
-            listener, spool=self.spool, admit=admit, refused=lambda *told: self.refused.append(told)
-        )
-        self.port = self.server.server_address[1]
-
-    def call(self, program: str, *arguments, **titles) -> subprocess.CompletedProcess:
-        return call(self.port, program, *arguments, **titles)
-
-    def keys(self) -> list[str]:
-        return self.spool.keys()
-
-    def arrivals(self) -> list[Path]:
-        eventually(lambda: not any(self.spool.is_open(key) for key in self.keys()))
-        return [arrival.path for key in self.keys() for arrival in self.spool.whole(key)]
-
-    def files(self) -> list[str]:
-        return sorted(path.name for path in self.spool.root.rglob("*") if path.is_file())
-
-
-def call(port: int, program: str, *arguments, calling="MODALITY", called="IMGSHARE") -> subprocess.CompletedProcess:
-    """Run a program of DCMTK; options go before the address, files after it."""
-    options = [word for word in arguments if str(word).startswith(("-", "+"))]
-    files = [str(word) for word in arguments if word not in options]
-    words = [DCMTK[program], "-v", "-aet", calling, "-aec", called, *options, "127.0.0.1", str(port), *files]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
-
-
-def eventually(true, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.01)
+@pytest.fixture(params=[False, True], ids=["direct", "plain"])
+def plain(request) -> bool:
+    """Each promise holds on both ways from the wire: our own, and pynetdicom's."""
+    return request.param
 
 
 @pytest.fixture
-def portal(tmp_path):
-    opened = Portal(tmp_path / "spool")
+def portal(tmp_path, plain):
+    opened = Portal(tmp_path / "spool", plain=plain)
     yield opened
     opened.server.shutdown()
 
@@ -193,8 +139,8 @@ def test_no_object_is_taken_in_a_poorer_syntax_than_was_offered(portal, offered,
 # --- what must not come in -------------------------------------------------------------------------------------------
 
 
-def test_out_of_room_is_said_on_the_wire(tmp_path):
-    portal = Portal(tmp_path / "spool", minimum_free=1 << 60)
+def test_out_of_room_is_said_on_the_wire(tmp_path, plain):
+    portal = Portal(tmp_path / "spool", minimum_free=1 << 60, plain=plain)
     done = portal.call("storescu", CT)
     portal.server.shutdown()
 
@@ -239,8 +185,8 @@ def test_a_sender_who_aborts_in_mid_object_leaves_no_arrival(portal):
     assert portal.files() == ["origin.json"]
 
 
-def test_a_sender_who_falls_silent_is_let_go(tmp_path):
-    portal = Portal(tmp_path / "spool", network_timeout=0.5)
+def test_a_sender_who_falls_silent_is_let_go(tmp_path, plain):
+    portal = Portal(tmp_path / "spool", network_timeout=0.5, plain=plain)
     with association(portal) as assoc:
         begin(assoc)
         eventually(lambda: portal.files() == ["1.part", "origin.json"])
@@ -353,67 +299,3 @@ def test_a_large_object_passes_through_little_memory(tmp_path):
     peak = int(status.split("VmHWM:")[1].split()[0])
     assert arrived.stat().st_size > 200_000_000
     assert peak < 120 << 10  # KiB
-
-
-@contextmanager
-def door_process(root: Path):
-    """A door in a process of its own that may be killed; it ends with its standard input."""
-    script = f"""
-import sys
-from reconciliation.dicom import scp
-from reconciliation.dicom.arrival import Origin
-from reconciliation.dicom.spool import Spool
-server = scp.serve(scp.Listener("IMGSHARE", "127.0.0.1", 0), spool=Spool({str(root)!r}, minimum_free=0),
-                   admit=lambda caller: Origin(door="dimse"), refused=lambda caller, sentence: None)
-print(server.server_address[1], flush=True)
-sys.stdin.read()
-server.shutdown()
-"""
-    words = [sys.executable, "-c", script]
-    with subprocess.Popen(words, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield process, int(process.stdout.readline())
-        process.stdin.close()
-
-
-def associate(port: int, sop_class=CTImageStorage, syntaxes=ExplicitVRLittleEndian):
-    ae = AE("MODALITY")
-    ae.acse_timeout = ae.dimse_timeout = 10
-    ae.add_requested_context(sop_class, syntaxes)
-    ae.add_requested_context(Verification)
-    return ae.associate("127.0.0.1", port, ae_title="IMGSHARE")
-
-
-@contextmanager
-def association(portal: Portal, sop_class=CTImageStorage, syntaxes=ExplicitVRLittleEndian):
-    assoc = associate(portal.port, sop_class, syntaxes)
-    assert assoc.is_established
-    assoc._reactor_checkpoint.clear()  # the answers are for the test, not for pynetdicom's own reader
-    eventually(lambda: assoc._is_paused)
-    yield assoc
-    assoc._reactor_checkpoint.set()
-    if assoc.is_established:
-        assoc.release()
-
-
-def command(elements: dict[int, bytes] | None = None) -> bytes:
-    """A C-STORE request (PS3.7 9.3.1.1), with some elements made wrong."""
-    values = {0x0002: CTImageStorage.encode(), 0x0100: b"\x01\0", 0x0110: b"\x07\0", 0x0700: b"\0\0", 0x0800: b"\0\0"}
-    values |= {0x1000: b"1.2.3.4\0"} | (elements or {})
-    body = b""
-    for element, value in sorted(values.items()):
-        padded = value + bytes(len(value) % 2)
-        body += struct.pack("<HHI", 0, element, len(padded)) + padded
-    return struct.pack("<HHII", 0, 0, 4, len(body)) + body
-
-
-def send(assoc, whole_command: bytes, data: bytes, *, last: bool = True) -> None:
-    for control, piece in ((3, whole_command), (2 if last else 0, data)):
-        if piece:
-            primitive = P_DATA()
-            primitive.presentation_data_value_list = [[1, bytes([control]) + piece]]
-            assoc.dul.send_pdu(primitive)
-
-
-def begin(assoc) -> None:
-    """Send a request and the first piece of its data set, and no more."""
-    send(assoc, command(), bytes(5000), last=False)

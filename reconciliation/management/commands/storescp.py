@@ -1,13 +1,17 @@
 """The DICOM door: listens for C-ECHO and C-STORE from known sources, and puts what comes into the spool."""
 
 import functools
+import gc
 import logging
+import os
 import signal
+import sys
 import threading
+import time
 from typing import NamedTuple
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections, connection
 
 from policies import audit
@@ -15,8 +19,12 @@ from policies.models import Source
 from reconciliation import stores
 from reconciliation.dicom import scp
 from reconciliation.dicom.arrival import Door, Origin
+from reconciliation.dicom.tls import CIPHERS, Credentials
+from reconciliation.dicom.wire import SWITCH_INTERVAL
 
 log = logging.getLogger(__name__)
+
+SOON = 5  # seconds; a process that ends within them never served
 
 
 class Known(NamedTuple):
@@ -80,17 +88,100 @@ def fresh(step):
     return on_a_live_connection
 
 
+def listener() -> scp.Listener:
+    """The door as the settings have it."""
+    return scp.Listener(
+        ae_title=settings.AE_TITLE,
+        host=settings.BIND_ADDRESS,
+        port=settings.DICOM_PORT,
+        maximum_pdu=settings.DICOM_PDU,
+        maximum_associations=settings.DICOM_ASSOCIATIONS,
+        tls=credentials(),
+        shared=settings.DICOM_PROCESSES > 1,
+        plain=settings.DICOM_PLAIN,
+    )
+
+
+def credentials() -> Credentials | None:
+    if not settings.DICOM_TLS_CERTIFICATE:
+        return None
+    return Credentials(
+        settings.DICOM_TLS_CERTIFICATE,
+        settings.DICOM_TLS_KEY,
+        settings.DICOM_TLS_AUTHORITIES,
+        settings.DICOM_TLS_CIPHERS or CIPHERS,
+    )
+
+
+def keep_door() -> None:
+    """Serve until this process is asked to end, or the one that started it is no more."""
+    parent, over = os.getppid(), threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: over.set())
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    sources = Sources()
+    sources.by_title()
+    server = scp.serve(listener(), spool=stores.spool(), admit=fresh(sources.admit), refused=fresh(refused))
+    while not over.wait(1) and os.getppid() == parent:
+        pass
+    server.shutdown()
+
+
+class Doors:
+    """Processes that share one port: whichever dies is replaced, and all of them end together."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.is_over = count, False
+        self.begun: dict[int, float] = {}  # by process, on the monotonic clock
+
+    def keep(self) -> None:
+        """Raises CommandError when a process does not even come to serve."""
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: self.end())
+        for _ in range(self.count):
+            self.start()
+        while self.begun:
+            pid, status = os.wait()
+            lived = time.monotonic() - self.begun.pop(pid)
+            if self.is_over:
+                continue
+            log.error("A process of the door ended by itself after %.0f s (%s)", lived, status)
+            if lived < SOON:
+                self.end()
+                raise CommandError("A process of the door cannot serve; the reason stands above.")
+            self.start()
+
+    def start(self) -> None:
+        pid = os.fork()
+        if pid:
+            self.begun[pid] = time.monotonic()
+            return
+        status = 1
+        try:
+            keep_door()
+            status = 0
+        except Exception:
+            log.exception("The door could not be kept")
+        finally:
+            os._exit(status)
+
+    def end(self) -> None:
+        self.is_over = True
+        for pid in self.begun:
+            os.kill(pid, signal.SIGTERM)
+
+
 class Command(BaseCommand):
     help = "Listen for DICOM C-ECHO and C-STORE (the DICOM door)."
 
     def handle(self, **options):
-        listener = scp.Listener(ae_title=settings.AE_TITLE, host=settings.BIND_ADDRESS, port=settings.DICOM_PORT)
-        sources = Sources()
-        sources.by_title()
-        server = scp.serve(listener, spool=stores.spool(), admit=fresh(sources.admit), refused=fresh(refused))
-        self.stdout.write(f"{settings.AE_TITLE} listens on {settings.BIND_ADDRESS}:{settings.DICOM_PORT}")
-        over = threading.Event()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda *_: over.set())
-        over.wait()
-        server.shutdown()
+        processes = settings.DICOM_PROCESSES
+        by = f"{processes} processes" if processes > 1 else "one process"
+        by += ", over TLS only" if settings.DICOM_TLS_CERTIFICATE else ""
+        self.stdout.write(f"{settings.AE_TITLE} listens on {settings.BIND_ADDRESS}:{settings.DICOM_PORT} ({by})")
+        self.stdout.flush()
+        gc.freeze()  # what is loaded now stays; looking through it again and again would hold up transfers
+        if processes > 1:
+            Doors(processes).keep()
+        else:
+            keep_door()

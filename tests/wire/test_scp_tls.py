@@ -1,0 +1,145 @@
+"""The DICOM door over TLS: both sides show certificates that an authority of ours has signed, or nothing is said."""
+
+import shutil
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from pydicom import dcmread
+
+from reconciliation.dicom.tls import Credentials
+from tests.wire.door import CT, Portal, call, eventually
+
+pytestmark = pytest.mark.wire
+
+NEW_KEY = ["-newkey", "rsa:2048", "-nodes"]
+OPENSSL = shutil.which("openssl", path="/usr/bin:/usr/local/bin")
+
+
+class Certified(NamedTuple):
+    key: Path
+    certificate: Path
+
+
+def openssl(*words: object) -> None:
+    subprocess.run([OPENSSL, *map(str, words)], check=True, capture_output=True, timeout=60)
+
+
+def authority(folder: Path, name: str) -> Certified:
+    made = Certified(folder / f"{name}.key", folder / f"{name}.pem")
+    subject = ["-subj", f"/CN={name}", "-days", "2", "-addext", "basicConstraints=critical,CA:TRUE"]
+    openssl("req", "-x509", *NEW_KEY, "-keyout", made.key, "-out", made.certificate, *subject)
+    return made
+
+
+def certified(folder: Path, name: str, *, by: Certified) -> Certified:
+    made, request = Certified(folder / f"{name}.key", folder / f"{name}.pem"), folder / f"{name}.csr"
+    openssl("req", *NEW_KEY, "-keyout", made.key, "-out", request, "-subj", f"/CN={name}")
+    signer = ["-CA", by.certificate, "-CAkey", by.key, "-CAcreateserial", "-days", "2"]
+    openssl("x509", "-req", "-in", request, "-out", made.certificate, *signer)
+    return made
+
+
+class Trust(NamedTuple):
+    ours: Certified
+    theirs: Certified
+    stranger: Certified
+    authority: Path
+
+
+@pytest.fixture(scope="module")
+def trust(tmp_path_factory) -> Trust:
+    folder = tmp_path_factory.mktemp("certificates")
+    known, unknown = authority(folder, "known"), authority(folder, "unknown")
+    return Trust(
+        certified(folder, "door", by=known),
+        certified(folder, "modality", by=known),
+        certified(folder, "stranger", by=unknown),
+        known.certificate,
+    )
+
+
+@pytest.fixture(params=[False, True], ids=["direct", "plain"])
+def portal(tmp_path, request, trust):
+    credentials = Credentials(trust.ours.certificate, trust.ours.key, trust.authority)
+    opened = Portal(tmp_path / "spool", tls=credentials, plain=request.param, request_timeout=1)
+    yield opened
+    opened.server.shutdown()
+
+
+def storescu(portal: Portal, shown: Certified, trust: Trust, *files: object, options: tuple[str, ...] = ()):
+    words = [f"+tls {shown.key} {shown.certificate}", f"+cf {trust.authority}", *options]
+    return call(portal.port, "storescu", *words, *files)
+
+
+def test_a_known_modality_sends_over_tls(portal, trust):
+    done = storescu(portal, trust.theirs, trust, CT)
+
+    assert done.returncode == 0, done.stderr
+    assert len(portal.arrivals()) == 1
+
+
+def test_a_large_object_comes_whole_over_tls(portal, trust, tmp_path):
+    """Records of TLS and PDUs do not begin together: what is decrypted already is not lost sight of."""
+    ds, sent = dcmread(CT), tmp_path / "sent.dcm"
+    ds.Rows, ds.Columns, ds.PixelData = 1200, 1250, bytes(range(250)) * 12_000
+    ds.save_as(sent)
+
+    for size in ("4096", "16384", "131072"):
+        done = storescu(portal, trust.theirs, trust, sent, options=(f"--max-send-pdu {size}", "-xe"))
+        assert done.returncode == 0, done.stderr
+
+    assert [dcmread(path).PixelData == ds.PixelData for path in portal.arrivals()] == [True] * 3
+
+
+def test_a_stranger_is_not_talked_to(portal, trust):
+    done = storescu(portal, trust.stranger, trust, CT)
+
+    assert done.returncode != 0
+    assert portal.files() == []
+    assert storescu(portal, trust.theirs, trust, CT).returncode == 0
+
+
+def test_who_speaks_no_tls_is_hung_up_on(portal):
+    assert portal.call("storescu", CT).returncode != 0
+    assert portal.files() == []
+
+
+def test_who_never_shakes_hands_holds_nobody_up(portal, trust):
+    with socket.create_connection(("127.0.0.1", portal.port), timeout=10) as silent:
+        assert storescu(portal, trust.theirs, trust, CT).returncode == 0
+        assert silent.recv(1) == b""
+
+    eventually(lambda: not portal.server.open_doors)
+
+
+WEAK = {
+    "TLS 1.1": (ssl.TLSVersion.TLSv1_1, "ALL:@SECLEVEL=0"),
+    "no forward secrecy": (ssl.TLSVersion.TLSv1_2, "AES256-GCM-SHA384"),
+    "changes go unnoticed": (ssl.TLSVersion.TLSv1_2, "ECDHE-RSA-AES128-SHA"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+@pytest.mark.parametrize(("version", "ciphers"), WEAK.values(), ids=WEAK)
+def test_what_is_too_weak_is_refused(portal, trust, version, ciphers):
+    with pytest.raises((ssl.SSLError, ConnectionResetError)):
+        shaken(portal, trust, version, ciphers)
+
+    assert shaken(portal, trust, ssl.TLSVersion.TLSv1_2, "ECDHE-RSA-AES128-GCM-SHA256") == "TLSv1.2"
+
+
+def shaken(portal: Portal, trust: Trust, version: ssl.TLSVersion, ciphers: str) -> str:
+    """Shake hands in just this version; gives its name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(trust.authority)
+    context.load_cert_chain(trust.theirs.certificate, trust.theirs.key)
+    context.set_ciphers(ciphers)
+    context.minimum_version = context.maximum_version = version
+    plain = socket.create_connection(("127.0.0.1", portal.port), timeout=10)
+    with plain, context.wrap_socket(plain) as secured:
+        return secured.version()
