@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ, A_RELEASE_RP, A_RELEASE_RQ
 from pynetdicom.pdu_primitives import (
@@ -38,6 +39,7 @@ SLICE = 1.0  # seconds of a wait between two looks at whatever else is to be don
 
 MESSAGE_ID, MESSAGE_ANSWERED, STATUS, ERROR_COMMENT = 0x0110, 0x0120, 0x0900, 0x0902  # in group 0000
 COMMAND_FIELD, RESPONSE = 0x0100, 0x8000
+NO_REASON = 0x02  # result of a presentation context (PS3.8 Table 9-18)
 
 Proposal = tuple[str, tuple[str, ...]]  # an abstract syntax, and transfer syntaxes in our order
 
@@ -142,21 +144,29 @@ class Line:
         self.socket.close()
 
 
+class Agreed(NamedTuple):
+    """What a peer answers to our proposals: result and transfer syntax by context, and the longest PDU (0: any)."""
+
+    contexts: dict[int, tuple[int, str]]
+    maximum: int
+
+
 class Association:
     """`accepted`: context and transfer syntax of each proposal that was taken; `refused`: the result of the others."""
 
-    def __init__(self, line: Line, peer: Peer, proposals: Sequence[Proposal], agreed: A_ASSOCIATE_AC) -> None:
+    def __init__(self, line: Line, peer: Peer, proposals: Sequence[Proposal], agreed: Agreed) -> None:
         self.line, self.peer = line, peer
         self.over, self.released = "", False
         self.accepted: dict[Proposal, tuple[int, str]] = {}
         self.refused: dict[Proposal, int] = {}
-        for item in agreed.presentation_context:
-            proposal = dict(enumerate(proposals)).get(item.context_id // 2)
-            if proposal and item.result == 0x00 and item.transfer_syntax in proposal[1]:
-                self.accepted[proposal] = item.context_id, str(item.transfer_syntax)
-            elif proposal:
-                self.refused[proposal] = item.result
-        self.most = fragments.payload(agreed.user_information.maximum_length or 0)
+        for number, proposal in enumerate(proposals):
+            context = 2 * number + 1
+            result, syntax = agreed.contexts.get(context, (NO_REASON, ""))
+            if result == 0 and syntax in proposal[1]:
+                self.accepted[proposal] = context, syntax
+            else:
+                self.refused[proposal] = result
+        self.most = fragments.payload(agreed.maximum)
         if self.most < fragments.SMALLEST:
             raise Refused(f"{peer.ae_title} takes only {self.most} bytes at once: no object fits into that.")
         self.memory = memoryview(bytearray(fragments.ROOM))
@@ -283,7 +293,7 @@ def _opened(peer: Peer, proposals: Sequence[Proposal], idle: Callable[[], None])
             raise _rejected(peer, where, pdu)
         if kind != ASSOCIATE_AC:
             raise Unreachable(f"{where} ended the association at once.")
-        return Association(line, peer, proposals, _decoded(A_ASSOCIATE_AC(), pdu))
+        return Association(line, peer, proposals, _agreed(pdu))
     except BaseException as problem:
         line.goodbye(_abort())
         line.close()
@@ -322,23 +332,25 @@ def _context(number: int, abstract: str, syntaxes: tuple[str, ...]):
     return context
 
 
-def _decoded(pdu, raw: bytes):
+def _agreed(raw: bytes) -> Agreed:
     """pydicom and pynetdicom raise many things on bytes that are not what they should be."""
     try:
+        pdu = A_ASSOCIATE_AC()
         pdu.decode(raw)
-        _ = pdu.user_information if isinstance(pdu, A_ASSOCIATE_AC) else pdu.result
+        contexts = {item.context_id: (item.result, str(item.transfer_syntax)) for item in pdu.presentation_context}
+        return Agreed(contexts, pdu.user_information.maximum_length or 0)
     except Exception as error:
         raise Lost("answered with something that is not DICOM") from error
-    return pdu
 
 
 def _rejected(peer: Peer, where: str, raw: bytes) -> Exception:
-    said = _decoded(A_ASSOCIATE_RJ(), raw)
+    pdu = A_ASSOCIATE_RJ()
     try:
-        reason = said.reason_str
-    except ValueError:
-        reason = "no reason that DICOM defines"
-    if said.result == 0x01:
+        pdu.decode(raw)
+        reason = pdu.reason_str
+    except Exception:  # as above, and for a reason that DICOM does not define
+        reason = "no reason that is known"
+    if pdu.result == 0x01:
         return Refused(f"{where} does not accept us as {peer.calling_title}: {reason}.")
     return Unreachable(f"{where} does not accept a connection now: {reason}.")
 

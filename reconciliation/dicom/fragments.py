@@ -31,7 +31,10 @@ class Nonsense(ValueError):
 
 
 class Body(NamedTuple):
-    """A data set: first these bytes, then those of a file from an offset on; `length` counts both."""
+    """A data set: first these bytes, then those of a file from an offset on; `length` counts both.
+
+    No fragment may be odd (PS3.8 9.3.1): after an odd length goes a zero.
+    """
 
     head: memoryview
     fileno: int
@@ -100,19 +103,21 @@ def batches(memory: memoryview, most: int, context: int, raw: bytes, body: Body 
     if body is None:
         yield memory[:end]
         return
-    done, spans, offset = 0, [], body.offset
-    while done < body.length:
-        size = min(most, body.length - done)
+    done, spans, offset, length = 0, [], body.offset, body.length + body.length % 2
+    while done < length:
+        size = min(most, length - done)
         if end + HEAD.size + size > len(memory) or len(spans) >= SPANS_MAXIMUM:
             offset += _fill(spans, body.fileno, offset)
             yield memory[:end]
             end, spans = 0, []
-        end = _put(memory, end, context, LAST * (done + size == body.length), size)
+        end = _put(memory, end, context, LAST * (done + size == length), size)
         here = body.head[done : done + size]
         memory[end - size : end - size + len(here)] = here
-        if len(here) < size:
-            spans.append(memory[end - size + len(here) : end])
         done += size
+        last = end - (done > body.length)
+        memory[last:end] = bytes(end - last)
+        if end - size + len(here) < last:
+            spans.append(memory[end - size + len(here) : last])
     _fill(spans, body.fileno, offset)
     yield memory[:end]
 

@@ -138,15 +138,18 @@ class Plainer:
 def rewritten(source: BinaryIO, out: BinaryIO, syntax: str) -> None:
     """Write the data set of a file into another in an uncompressed syntax. Raises NotPlain, or what a decoder raises.
 
-    Decoding adds no loss: colours stay as the codec holds them, and what was lossy is still said to have been.
+    What has an odd length is padded. Decoding adds no loss: colours stay as the codec holds them, and what was lossy
+    is still said to have been.
     """
     ds = dcmread(source, force=True)
     before = UID(ds.file_meta.TransferSyntaxUID)
     if before not in UNCOMPRESSED:
         _decompress(ds, before)
-    if before == ExplicitVRBigEndian:
-        for element in _elements(ds):
+    for element in _elements(ds):
+        if before == ExplicitVRBigEndian:
             _turn(element)
+        if isinstance(element.value, bytes) and len(element.value) % 2:
+            element.value += b"\0"
     implicit = syntax == ImplicitVRLittleEndian
     file = DicomFileLike(out)
     file.is_implicit_VR, file.is_little_endian = implicit, True

@@ -10,7 +10,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -247,22 +247,12 @@ def _sent(assoc: Association, plainer: Plainer, ready: Ready, work: _Work) -> tu
         return Outcome(each.key, None, str(made), final=True), None
     if isinstance(made, Exception):
         raise made
-    offset, syntax = _facts(made)
-    if syntax != each.TransferSyntaxUID:
+    if _facts(made)[1] != each.TransferSyntaxUID:
         return Outcome(each.key, None, "The object made for sending is not what was announced.", final=True), None
     ahead = None
     with open(each.original, "rb", buffering=0) as original:
         try:
-            if each.own in assoc.accepted:
-                context, said = assoc.accepted[each.own][0], ""
-                body = Body(memoryview(made.head)[offset:], original.fileno(), made.tail_offset, made.size - offset)
-            else:
-                context, taken = assoc.accepted[each.plain]
-                fileno, length = plainer.write(made.head, each.original, made.tail_offset, taken)
-                body, said = (
-                    Body(memoryview(b""), fileno, 0, length),
-                    f"Sent as {UID(taken).name}: {_not_taken(assoc, each)}.",
-                )
+            context, body, said = _body(assoc, plainer, each, made, original.fileno())
             assoc.send(context, _request(each), body)
             ahead = _made(assoc, work.take())
             answer = assoc.answer()
@@ -270,8 +260,32 @@ def _sent(assoc: Association, plainer: Plainer, ready: Ready, work: _Work) -> tu
             sentence = f"{_not_taken(assoc, each)}, and it cannot be written without compression: {problem}."
             return Outcome(each.key, None, sentence, final=True), None
         except Lost:
-            answer = assoc.answered()
+            answer, said = assoc.answered(), ""
     return _told(each, answer, said), ahead
+
+
+def _body(assoc: Association, plainer: Plainer, each: Outgoing, made: Made, original: int) -> tuple[int, Body, str]:
+    """In which context the object goes, as what bytes, and what is to be said of that. Raises NotPlain.
+
+    A data set of odd length is not allowed (PS3.5 7.1.1), and DCMTK aborts at one.
+    """
+    offset, _ = _facts(made)
+    length = made.size - offset
+    if each.own not in assoc.accepted:
+        context, taken = assoc.accepted[each.plain]
+        said = f"Sent as {UID(taken).name}: {_not_taken(assoc, each)}."
+        return context, _anew(plainer, each, made, taken), said
+    context, taken = assoc.accepted[each.own]
+    if length % 2 and taken in PLAIN:
+        with suppress(NotPlain):
+            return context, _anew(plainer, each, made, taken), "Sent with the padding that it lacked."
+    body = Body(memoryview(made.head)[offset:], original, made.tail_offset, length)
+    return context, body, "Sent with a byte more than it has: its length is odd." if length % 2 else ""
+
+
+def _anew(plainer: Plainer, each: Outgoing, made: Made, syntax: str) -> Body:
+    fileno, length = plainer.write(made.head, each.original, made.tail_offset, syntax)
+    return Body(memoryview(b""), fileno, 0, length)
 
 
 def _request(each: Outgoing) -> dict[int, int | str]:
