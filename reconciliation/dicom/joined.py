@@ -10,6 +10,8 @@ from typing import BinaryIO
 class Joined(io.RawIOBase):
     """`head`, and then what `original` holds from `offset` on. Closing it leaves the original open."""
 
+    name = ""  # which pydicom asks for, and finds no file under
+
     def __init__(self, head: bytes, original: BinaryIO, offset: int) -> None:
         self.head, self.fileno_of_tail, self.offset = memoryview(head), original.fileno(), offset
         self.size = len(head) + max(0, os.fstat(self.fileno_of_tail).st_size - offset)

@@ -130,20 +130,20 @@ def test_a_study_is_delivered_only_when_every_destination_has_it(scripted, free_
     assert set(study.deliveries.values_list("state", flat=True)) == {"delivered", "queued"}
 
 
-def test_an_object_that_was_not_written_as_planned_stops_the_delivery(scripted, monkeypatch):
+def test_an_object_that_was_not_made_as_planned_stops_the_delivery(scripted, monkeypatch):
     port, got = scripted()
     made = released(port)
-    write = edit.write
+    make_it = edit.make
 
-    def wrong(original, target, changes):
-        write(original, target, [change for change in changes if change.path != "PatientID"])
+    def wrong(original, changes):
+        return make_it(original, [change for change in changes if change.path != "PatientID"])
 
-    monkeypatch.setattr(edit, "write", wrong)
+    monkeypatch.setattr(edit, "make", wrong)
     delivery.send(made.pk)
 
     made.refresh_from_db()
     assert (made.state, got) == ("refused", [])
-    assert "not written as planned" in made.problem
+    assert "not made as planned" in made.problem
 
 
 def test_a_mapping_that_is_not_the_released_one_is_never_sent(scripted):
