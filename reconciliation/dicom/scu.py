@@ -145,6 +145,7 @@ class _Work:
     proposals: list[Proposal]
     todo: deque[Outgoing]
     scratch: Path | None
+    opened: threading.Event = field(default_factory=threading.Event)
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def take(self) -> Outgoing | None:
@@ -158,6 +159,7 @@ def _in_turn(work: _Work, *, told: Callable[[Outcome], None], idle: Callable[[],
     """One association until nothing is left to be done, or it is over: then Unreachable."""
     with ExitStack() as ending:
         assoc = ending.enter_context(associated(work.peer, work.proposals, idle=idle))
+        work.opened.set()
         plainer = ending.enter_context(Plainer(work.scratch, idle=idle))
         ready = _made(assoc, work.take())
         while ready:
@@ -171,7 +173,10 @@ def _in_turn(work: _Work, *, told: Callable[[Outcome], None], idle: Callable[[],
 
 
 def _side_by_side(work: _Work, associations: int, *, told: Callable[[Outcome], None], idle: Callable[[], None]) -> None:
-    """Several associations that share the work. One that fails leaves what it has not sent to the others."""
+    """Several associations that share the work. One that fails leaves what it has not sent to the others.
+
+    The first one comes alone: a peer that takes only one at a time might refuse all that come together.
+    """
     heard: queue.SimpleQueue[Outcome | Exception | None] = queue.SimpleQueue()
 
     def run() -> None:
@@ -180,6 +185,7 @@ def _side_by_side(work: _Work, associations: int, *, told: Callable[[Outcome], N
         except Exception as problem:
             heard.put(problem)
         heard.put(None)
+        work.opened.set()
 
     def stop_when_told() -> None:
         if work.stopped.is_set():
@@ -188,6 +194,7 @@ def _side_by_side(work: _Work, associations: int, *, told: Callable[[Outcome], N
     threads = [threading.Thread(target=run, daemon=True) for _ in range(associations)]
     for thread in threads:
         thread.start()
+        work.opened.wait()
     try:
         problems = _heard(heard, associations, work, told=told, idle=idle)
     finally:
