@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 P_DATA_TF = 0x04
 COMMAND, LAST = 0x01, 0x02  # the bits of a message control header (PS3.8 E.2)
+HEADROOM = 16 << 10  # bytes for the heads of PDUs, and for a command
 PDU_MAXIMUM = 1 << 20  # bytes after the head of a PDU that we send at once, also to a peer that takes any length
-ROOM = PDU_MAXIMUM + (64 << 10)  # bytes: the longest PDU, and a command before it
+ROOM = PDU_MAXIMUM + HEADROOM  # bytes: the longest PDU, and a command before it
+AT_ONCE = (256 << 10) + HEADROOM  # bytes that are sent in one call: few enough to stay near the processor
 SPANS_MAXIMUM = 1000  # that one call can read into (IOV_MAX is 1,024)
 
 HEAD = struct.Struct(">BBIIBB")  # of a PDU with one presentation data value in it: type, 0, lengths, context, control
@@ -106,7 +108,7 @@ def batches(memory: memoryview, most: int, context: int, raw: bytes, body: Body 
     done, spans, offset, length = 0, [], body.offset, body.length + body.length % 2
     while done < length:
         size = min(most, length - done)
-        if end + HEAD.size + size > len(memory) or len(spans) >= SPANS_MAXIMUM:
+        if end and (end + HEAD.size + size > AT_ONCE or len(spans) >= SPANS_MAXIMUM):
             offset += _fill(spans, body.fileno, offset)
             yield memory[:end]
             end, spans = 0, []

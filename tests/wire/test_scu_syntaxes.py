@@ -94,7 +94,7 @@ def test_the_own_syntax_is_taken_before_any_other(archive):
 def test_pixels_that_nobody_can_decode_are_told_of_and_the_rest_goes(tmp_path):
     ds = dcmread(get_testdata_file("MR_small_RLE.dcm"))
     broken = tmp_path / "broken.dcm"
-    ds["PixelData"].value = ds.PixelData[:16] + b"\xff" * 64 + ds.PixelData[80:]
+    ds["PixelData"].value = ds.PixelData[:24] + b"\xff" * 64 + ds.PixelData[88:]
     ds.save_as(broken)
     good = Path(get_testdata_file("MR_small_RLE.dcm"))
     with receiver(contexts=[(ds.SOPClassUID, ExplicitVRLittleEndian)]) as port:
