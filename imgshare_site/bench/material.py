@@ -30,6 +30,43 @@ def ct_series(folder: Path, count: int) -> Path:
     return series
 
 
+def mg_series(folder: Path, count: int) -> Path:
+    """`count` mammograms of 30 MB in one folder, made once."""
+    return _large_objects(folder / f"mg{count}", count, rows=4096, columns=3840, frames=1)
+
+
+def large_multiframe(folder: Path, megabytes: int) -> Path:
+    """One multi-frame object of so many megabytes in a folder, made once."""
+    return _large_objects(folder / f"multiframe{megabytes}", 1, rows=1024, columns=512, frames=megabytes)
+
+
+def _large_objects(series: Path, count: int, *, rows: int, columns: int, frames: int) -> Path:
+    if series.exists():
+        return series
+    series.mkdir()
+    ds = dcmread(get_testdata_file("CT_small.dcm"))
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.Rows, ds.Columns, ds.NumberOfFrames = rows, columns, frames
+    ds.PixelData = np.random.default_rng(1).bytes(rows * columns * 2) * frames
+    for number in range(count):
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        ds.save_as(series / f"{number:05}.dcm", enforce_file_format=True)
+    return series
+
+
+def sr_series(folder: Path, count: int) -> Path:
+    """`count` structured reports of some 5 KB in one folder, made once."""
+    series = folder / f"sr{count}"
+    if series.exists():
+        return series
+    series.mkdir()
+    ds = dcmread(get_testdata_file("test-SR.dcm"))
+    for number in range(count):
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        ds.save_as(series / f"{number:05}.dcm", enforce_file_format=True)
+    return series
+
+
 def empty(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

@@ -1,8 +1,9 @@
 """Rewriting headers on disk by the RAD-61 list."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from imgshare_site.bench.material import IMPORTER, LOCAL, ct_series, empty
+from imgshare_site.bench.material import IMPORTER, LOCAL, ct_series, empty, large_multiframe, mg_series
 from imgshare_site.bench.measure import Row, compare
 from imgshare_site.bench.peers import call, program
 from policies.rules import coercion
@@ -22,22 +23,48 @@ DCMODIFY = {
 
 def rewrite_ct(folder: Path) -> Row:
     """Header rewrite on disk: the RAD-61 list, against copying and seven modified attributes."""
-    files, tool = sorted(ct_series(folder, 200).iterdir()), program("dcmodify")
+    files, tool = sorted(ct_series(folder, 500).iterdir()), program("dcmodify")
+
+    def theirs() -> None:
+        copied = empty(folder / "copied")
+        call(["cp", *map(str, files), str(copied)])
+        sets = [f"-i={tag}={value}" for tag, value in DCMODIFY.items()]
+        flags = [part for one in sets for part in one.split("=", 1)]
+        call([tool, "-nb", *flags, *map(str, copied.iterdir())])
+
+    return compare("rewrite headers of 500 CT on disk", "cp + dcmodify", _rewriter(files, folder), theirs, at_most=0.5)
+
+
+def rewrite_mg(folder: Path) -> Row:
+    return _against_cp("rewrite 4 MG of 30 MB on disk", mg_series(folder, 4), folder)
+
+
+def rewrite_large(folder: Path) -> Row:
+    return _against_cp("rewrite one object of 500 MB on disk", large_multiframe(folder, 500), folder)
+
+
+def _against_cp(work: str, series: Path, folder: Path) -> Row:
+    files = sorted(series.iterdir())
+
+    def theirs() -> None:
+        call(["cp", *map(str, files), str(empty(folder / "copied"))])
+
+    return compare(work, "cp", _rewriter(files, folder), theirs, at_most=1.2)
+
+
+def _rewriter(files: list[Path], folder: Path) -> Callable[[], None]:
     changes = plan([header.attributes(files[0], coercion.ATTRIBUTES)], local=LOCAL, importer=IMPORTER)
 
-    def ours() -> None:
+    def rewrite() -> None:
         made = empty(folder / "made")
         for file in files:
             edit.write(file, made / file.name, changes)
 
-    def theirs() -> None:
-        made = empty(folder / "copied")
-        call(["cp", *map(str, files), str(made)])
-        sets = [f"-i={tag}={value}" for tag, value in DCMODIFY.items()]
-        flags = [part for one in sets for part in one.split("=", 1)]
-        call([tool, "-nb", *flags, *map(str, made.iterdir())])
-
-    return compare("rewrite headers of 200 CT on disk", "cp + dcmodify", ours, theirs, at_most=0.5)
+    return rewrite
 
 
-WORKS = {"rewrite-ct": rewrite_ct}
+WORKS = {
+    "rewrite-ct": rewrite_ct,
+    "rewrite-mg": rewrite_mg,
+    "rewrite-large": rewrite_large,
+}

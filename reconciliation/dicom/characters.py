@@ -8,27 +8,14 @@ from typing import NamedTuple
 from pydicom.charset import STAND_ALONE_ENCODINGS, decode_bytes, encode_string, python_encoding
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
-from reconciliation.dicom.elements import (
-    ITEM,
-    SEQUENCE_END,
-    SPECIFIC_CHARACTER_SET,
-    TEXTS,
-    UNDEFINED,
-    Element,
-    Encoding,
-    Item,
-    Malformed,
-    as_written,
-    inner,
-    items,
-    vr_of,
-    walk,
-)
+from reconciliation.dicom.elements import Malformed
 
 ESCAPE = b"\x1b"
 PLAIN = ("", "ISO_IR 6", "ISO 2022 IR 6")  # pydicom takes these for Latin-1; the standard says ASCII
 NEVER_FIRST = {f"ISO 2022 IR {number}" for number in (58, 87, 149, 159)}  # of several bytes (PS3.3 C.12.1.1.2)
 ONE_VALUE = {"LT", "ST", "UT"}  # a backslash in these is a backslash
+NOT_TAKEN_OUT = "\x1b$)A"  # pydicom leaves the escape sequence of ISO 2022 IR 58 in the text
+GUESSES = ("utf_8", "latin_1")  # for text that no character set is declared for: the first one that fits
 
 
 class Characters(NamedTuple):
@@ -60,13 +47,20 @@ class Characters(NamedTuple):
         return _read_again(part, list(self.writing))
 
     @property
+    def undeclared(self) -> bool:
+        """Whether letters beyond ASCII can only be guessed at: what is read of them is never all that is kept."""
+        return self.codecs == ("ascii",)
+
+    @property
     def writing(self) -> tuple[str, ...]:
         """The codecs as pydicom wants them: it knows the escape sequence back to ASCII by this name only."""
         return tuple("iso8859" if codec == "ascii" else codec for codec in self.codecs) or ("ascii",)
 
     def decode(self, value: bytes, vr: str) -> str:
-        """Raises Malformed where the bytes do not belong to the character set: a guess could name another patient."""
+        """Raises Malformed where the bytes do not belong to the character set that the object declares."""
         try:
+            if self.undeclared:
+                return _guessed(value)
             if len(self.codecs) == 1:
                 return value.decode(self.codecs[0])
             delimiters = PN_DELIMS | {ord("=")} if vr == "PN" else TEXT_VR_DELIMS
@@ -74,12 +68,23 @@ class Characters(NamedTuple):
             text = decode_bytes(value, list(self.codecs), delimiters) if self.codecs else "\ufffd"
         except (UnicodeError, LookupError):
             text = "\ufffd"
+        text = text.replace(NOT_TAKEN_OUT, "")
         if "\ufffd" in text or "\x1b" in text:
             raise Malformed(
                 "The local values need another character set, and text of this object cannot be read in the one that "
                 "it declares: ask the sender to correct its Specific Character Set."
             )
         return text
+
+
+def _guessed(value: bytes) -> str:
+    """As intake reads it for the desk; with the escape sequences that Japanese objects use undeclared."""
+    for codec in ("iso2022_jp_2",) if ESCAPE in value else GUESSES[:1]:
+        try:
+            return value.decode(codec)
+        except UnicodeDecodeError:
+            pass
+    return value.decode(GUESSES[1])
 
 
 def _encodable(letter: str, codec: str) -> bool:
@@ -91,41 +96,3 @@ def _encodable(letter: str, codec: str) -> bool:
 
 def _read_again(part: str, codecs: list[str]) -> bool:
     return decode_bytes(encode_string(part, codecs), codecs, set()) == part
-
-
-def in_utf8(data, element: Element, encoding: Encoding, characters: Characters) -> bytes | None:
-    """The element with all its text in ISO_IR 192, None where that is the same. An item that names a character set
-    of its own stays as it is."""
-    vr = vr_of(element)
-    if vr == "SQ":
-        return _sequence_in_utf8(data, element, encoding, characters)
-    value = data[element.value : element.end] if vr in TEXTS else b""
-    if value.isascii() and ESCAPE not in value:
-        return None
-    text = characters.decode(value, vr).rstrip("\0 ").encode()
-    text += b" " * (len(text) % 2)
-    return as_written(element, encoding).header(element.tag, element.vr, len(text)) + text
-
-
-def _sequence_in_utf8(data, element: Element, encoding: Encoding, characters: Characters) -> bytes | None:
-    written = as_written(element, encoding)
-    inside = inner(data, element.value, element.vr, written)
-    spans = list(items(data, element.value, element.end, inside))
-    parts = [_item_in_utf8(data, span, inside, characters) for span in spans]
-    if not any(parts):
-        return None
-    whole = [data[span.start : span.end] if part is None else part for span, part in zip(spans, parts, strict=True)]
-    content = b"".join(inside.header(ITEM, "", len(part)) + part for part in whole)
-    delimiter = inside.header(SEQUENCE_END, "", 0) if element.undefined else b""
-    length = UNDEFINED if element.undefined else len(content)
-    return written.header(element.tag, element.vr, length) + content + delimiter
-
-
-def _item_in_utf8(data, item: Item, encoding: Encoding, characters: Characters) -> bytes | None:
-    inside = [element for element in walk(data, item.start, item.end, encoding) if element.tag & 0xFFFF]
-    if any(element.tag == SPECIFIC_CHARACTER_SET for element in inside):
-        return None
-    parts = [in_utf8(data, element, encoding, characters) for element in inside]
-    if not any(parts):
-        return None
-    return b"".join(part or data[element.start : element.end] for element, part in zip(inside, parts, strict=True))

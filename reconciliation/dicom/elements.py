@@ -1,20 +1,15 @@
 """The elements of a DICOM file by their place in its bytes (PS3.5 chapter 7): followed, not decoded.
 
-A file is mapped, not read: memory stays flat, and whatever is not changed can be copied byte by byte.
+Nothing is read here that is not asked for, so that whatever is not changed can be copied byte by byte.
 """
 
 from __future__ import annotations
 
 import io
-import mmap
-import os
 import struct
-import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
 from typing import NamedTuple
 
 from pydicom.datadict import dictionary_description, dictionary_has_tag, dictionary_VR
@@ -24,9 +19,6 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
-from pydicom.uid import ExplicitVRLittleEndian as Explicit
-from pydicom.uid import ImplicitVRLittleEndian as Implicit
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, EXPLICIT_VR_LENGTH_32, VR
 
 from reconciliation.dicom.arrival import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -38,7 +30,6 @@ LONG = {vr.value.encode() for vr in EXPLICIT_VR_LENGTH_32}  # a reserved field, 
 TEXTS = {vr.value for vr in CUSTOMIZABLE_CHARSET_VR}  # what the Specific Character Set applies to
 KNOWN = {vr.value.encode() for vr in VR if len(vr.value) == 2}
 DEEPEST = 64  # levels of sequences; real objects stay below ten
-INFLATED_MAXIMUM = 256 << 20  # bytes; a deflated data set is edited in memory
 
 CUT_OFF = "The object is cut off, or its structure cannot be followed: ask the sender for it again."
 
@@ -119,7 +110,8 @@ def walk(data, start: int, stop: int, encoding: Encoding, *, depth: int = 0) -> 
         position = element.end
 
 
-def element_at(data, position: int, stop: int, encoding: Encoding, *, depth: int = 0) -> Element:
+def header_at(data, position: int, stop: int, encoding: Encoding) -> tuple[int, str, int, int]:
+    """Tag, VR, the offset of the value and its length as it is declared."""
     if position + 8 > stop:
         raise Malformed(CUT_OFF)
     group, number, vr, length = HEADERS[encoding.order].unpack_from(data, position)
@@ -131,14 +123,18 @@ def element_at(data, position: int, stop: int, encoding: Encoding, *, depth: int
         if position + 12 > stop:
             raise Malformed(CUT_OFF)
         length, value = LENGTHS[encoding.order].unpack_from(data, position + 8)[0], position + 12
+    return tag, vr.decode("latin-1"), value, length
+
+
+def element_at(data, position: int, stop: int, encoding: Encoding, *, depth: int = 0) -> Element:
+    tag, vr, value, length = header_at(data, position, stop, encoding)
     undefined = length == UNDEFINED
+    end = value + length
     if undefined:
-        end = _after_items(data, value, stop, inner(data, value, vr.decode(), encoding), depth + 1)
-    else:
-        end = value + length
+        end = _after_items(data, value, stop, inner(data, value, vr, encoding), depth + 1)
     if end > stop:
         raise Malformed(CUT_OFF)
-    return Element(tag, vr.decode("latin-1"), position, value, end, undefined)
+    return Element(tag, vr, position, value, end, undefined)
 
 
 def items(data, start: int, stop: int, encoding: Encoding, *, depth: int = 0) -> Iterator[Item]:
@@ -190,102 +186,6 @@ def _tag_at(data, position: int, stop: int, encoding: Encoding) -> int:
     return group << 16 | number
 
 
-# --- a file ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Source:
-    """An original, opened: where its top-level elements lie. `data` is the mapped file, or a deflated one inflated."""
-
-    fileno: int
-    size: int  # of the file
-    data: mmap.mmap | bytes
-    syntax: str
-    meta: dict[int, bytes]
-    encoding: Encoding
-    elements: tuple[Element, ...]
-    start: int  # of the data set in `data`
-    deflated: bool
-
-    def raw(self, element: Element) -> bytes:
-        return self.data[element.start : element.end]
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Source]:
-    """Map an original and find its elements. Raises Malformed for bytes that cannot be followed to their end."""
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if not size:
-            raise Malformed("The object is empty: ask the sender for it again.")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            yield _source(file.fileno(), data, size)
-
-
-def _source(fileno: int, data: mmap.mmap, size: int) -> Source:
-    meta, start = _file_meta(data, 132 if data[128:132] == b"DICM" else 0, size)
-    syntax = meta.get(TRANSFER_SYNTAX_UID, b"").rstrip(b"\0 ").decode("latin-1") or _guessed(data, start)
-    deflated = syntax == DeflatedExplicitVRLittleEndian
-    content, start = (_inflated(data[start:]), 0) if deflated else (data, start)
-    encoding = Encoding(implicit=syntax == Implicit, little=syntax != ExplicitVRBigEndian)
-    _refuse_another_encoding(content, start, encoding, syntax)
-    return Source(fileno, size, content, syntax, meta, encoding, _top_level(content, start, encoding), start, deflated)
-
-
-def _file_meta(data, position: int, size: int) -> tuple[dict[int, bytes], int]:
-    """Group 0002 by tag, and the offset of the data set. Its group length is not trusted."""
-    meta = {}
-    while data[position : position + 2] == b"\x02\x00":
-        element = element_at(data, position, size, FILE_META)
-        meta[element.tag] = data[element.value : element.end]
-        position = element.end
-    return meta, position
-
-
-def _guessed(data, start: int) -> UID:
-    """The transfer syntax of a file that does not tell, by its first element (the rule of pydicom)."""
-    if data[start + 4 : start + 6] not in KNOWN:
-        return Implicit
-    # Groups stay below 0x0400 at the start of a data set: a larger one is read in the wrong order of bytes.
-    return ExplicitVRBigEndian if int.from_bytes(data[start : start + 2], "little") >= 0x0400 else Explicit
-
-
-def _refuse_another_encoding(data, start: int, encoding: Encoding, syntax: str) -> None:
-    vr = data[start + 4 : start + 6]
-    capitals = len(vr) == 2 and all(0x41 <= byte <= 0x5A for byte in vr)
-    if len(vr) == 2 and capitals == encoding.implicit:
-        found = "explicit" if capitals else "implicit"
-        raise Malformed(f"The object says that it is written in {UID(syntax).name}, but it is in {found} VR.")
-
-
-def _inflated(deflated: bytes) -> bytes:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        data = inflater.decompress(deflated, INFLATED_MAXIMUM)
-    except zlib.error as error:
-        raise Malformed("The compressed data set of the object is damaged: ask the sender for it again.") from error
-    if not inflater.eof:
-        more = f"more than {INFLATED_MAXIMUM >> 20} MiB" if len(data) == INFLATED_MAXIMUM else "no proper end"
-        raise Malformed(f"The compressed data set of the object has {more}: it is not taken for a real one.")
-    return data
-
-
-def _top_level(data, start: int, encoding: Encoding) -> tuple[Element, ...]:
-    """All elements to the end of the file, pixel data included: a late Patient ID must not slip through."""
-    found, position, stop = [], start, len(data)
-    while position + 8 <= stop:
-        if found and data[position : position + 8] == bytes(8):
-            break  # zeros after the last element: the padding of some writers
-        element = element_at(data, position, stop, encoding)
-        if not element.tag >> 16:
-            raise Malformed("The object holds elements of a network command where its data set should be.")
-        found.append(element)
-        position = element.end
-    if not found:
-        raise Malformed("The object has no data set: ask the sender for it again.")
-    return tuple(found)
-
-
 def vr_of(element: Element) -> str:
     """What the value is, also where the file does not say or calls it unknown."""
     if element.vr not in ("", "UN"):
@@ -301,40 +201,41 @@ def as_written(element: Element, encoding: Encoding) -> Encoding:
     return Encoding(implicit=not element.vr, little=encoding.little)
 
 
-def is_sound(path: Path) -> bool:
-    """Whether the sequences and items of a file, at all depths, fill exactly the room that they claim."""
-    try:
-        with opened(path) as source:
-            return all(_is_sound(source.data, element, source.encoding) for element in source.elements)
-    except (Malformed, RecursionError):
-        return False
-
-
-def _is_sound(data, element: Element, encoding: Encoding) -> bool:
+def is_sound(data, element: Element, encoding: Encoding) -> bool:
+    """Whether sequences and items, at all depths, fill exactly the room that they claim."""
     if vr_of(element) != "SQ":
         return True
     inside = inner(data, element.value, element.vr, as_written(element, encoding))
     position = element.value
     for item in items(data, position, element.end, inside):
         position = item.after
-        if not all(_is_sound(data, deeper, inside) for deeper in walk(data, item.start, item.end, inside)):
+        if not all(is_sound(data, deeper, inside) for deeper in walk(data, item.start, item.end, inside)):
             return False
     return position == element.end - 8 * element.undefined
 
 
 def file_head(sop_class: bytes, sop_instance: bytes, syntax: bytes) -> bytes:
     """Preamble and file meta information (PS3.10 7.1): ours, whatever the original came with."""
-    values = [
-        (0x00020001, "OB", b"\0\1"),
-        (0x00020002, "UI", sop_class),
-        (0x00020003, "UI", sop_instance),
+    before, after = _file_meta_around(sop_class, syntax)
+    instance = _in_file_meta(0x00020003, "UI", sop_instance)
+    length = struct.pack("<I", len(before) + len(instance) + len(after))
+    return bytes(128) + b"DICM" + FILE_META.header(0x00020000, "UL", 4) + length + before + instance + after
+
+
+@lru_cache(maxsize=64)
+def _file_meta_around(sop_class: bytes, syntax: bytes) -> tuple[bytes, bytes]:
+    before = [(0x00020001, "OB", b"\0\1"), (0x00020002, "UI", sop_class)]
+    after = [
         (TRANSFER_SYNTAX_UID, "UI", syntax),
         (0x00020012, "UI", IMPLEMENTATION_CLASS_UID.encode()),
         (0x00020013, "SH", IMPLEMENTATION_VERSION_NAME.encode()),
     ]
-    padded = [(tag, vr, value + (b" " if vr == "SH" else b"\0") * (len(value) % 2)) for tag, vr, value in values]
-    group = b"".join(FILE_META.header(tag, vr, len(value)) + value for tag, vr, value in padded)
-    return bytes(128) + b"DICM" + FILE_META.header(0x00020000, "UL", 4) + struct.pack("<I", len(group)) + group
+    return tuple(b"".join(_in_file_meta(*each) for each in part) for part in (before, after))
+
+
+def _in_file_meta(tag: int, vr: str, value: bytes) -> bytes:
+    value += (b" " if vr == "SH" else b"\0") * (len(value) % 2)
+    return FILE_META.header(tag, vr, len(value)) + value
 
 
 # --- single elements, as pydicom reads and writes them ---------------------------------------------------------------
@@ -372,7 +273,7 @@ class Notation(NamedTuple):
             ds.add_new(element.tag, "SQ", self.items(raw))
             return self.item_bytes(self.write(ds)[element.tag])
         spans = items(raw, element.value, element.end, self.encoding)
-        return [self._item(raw[span.start : span.end]) for span in spans]
+        return [self.item(raw[span.start : span.end]) for span in spans]
 
     def sequence(self, tag: int, items: Sequence[bytes]) -> bytes:
         content = b"".join(items)
@@ -380,9 +281,9 @@ class Notation(NamedTuple):
 
     def wrapped(self, tag: int, raw: bytes) -> bytes:
         """A sequence whose one item holds these elements."""
-        return self.sequence(tag, [self._item(raw)])
+        return self.sequence(tag, [self.item(raw)])
 
-    def _item(self, content: bytes) -> bytes:
+    def item(self, content: bytes) -> bytes:
         return self.encoding.header(ITEM, "", len(content)) + content
 
     def same(self, tag: int, one: bytes, other: bytes) -> bool:

@@ -1,59 +1,191 @@
-"""What was made, read again: the written object against its original and the plan, by other means than it was made.
+"""What was made, read again: the object against its original and the plan, by other means than it was made.
 
-pydicom reads both files. Nothing here knows how the splice works, so that a mistake in it cannot hide.
+pydicom reads both. A head that is to be sent is cut into its elements first, by code that the splice does not share:
+where all that differs is what pydicom has judged before, byte for byte, its word still holds.
 """
 
 from __future__ import annotations
 
+import io
+import os
+import struct
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydicom.datadict import dictionary_description, keyword_for_tag, tag_for_keyword
-from pydicom.dataelem import RawDataElement
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import dcmread
-from pydicom.multival import MultiValue
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.filereader import dcmread, read_dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from policies.rules.coercion import Action, Change, Item, Value
-from reconciliation.dicom import elements
-from reconciliation.dicom.elements import SPECIFIC_CHARACTER_SET, TEXTS, name_of
+from policies.rules.coercion import Change
+from reconciliation.dicom import comparison, elements, outline
+from reconciliation.dicom.elements import SPECIFIC_CHARACTER_SET
+from reconciliation.dicom.second_look import Pair, pair
 
 DEFERRED = 1 << 20  # bytes; larger values are compared in the files, not in memory
-PATIENT_ID, ISSUER, QUALIFIERS = 0x00100020, 0x00100021, 0x00100024
-CONTRIBUTING_EQUIPMENT, COERCION_TIME, ORIGIN_STATUS = 0x0018A001, 0x00080015, 0x04000600
-ORIGINAL_ATTRIBUTES, LENGTH_TO_END = 0x04000561, 0x00080001
-UNLISTED = {ORIGINAL_ATTRIBUTES, CONTRIBUTING_EQUIPMENT, COERCION_TIME, ORIGIN_STATUS}
+PIXEL_DATA = 0x7FE00010
+NO_UIDS: Mapping[str, str] = {}
+ALWAYS_COMPARED = (SPECIFIC_CHARACTER_SET, comparison.PATIENT_ID, comparison.ISSUER, comparison.QUALIFIERS)
+ALWAYS_COMPARED += (comparison.ORIGINAL_ATTRIBUTES, *comparison.SIGNATURES)
+JUDGED_MAXIMUM, REMEMBERED_MAXIMUM = 256, 32 << 10  # differences kept in mind, and bytes of each
+DAMAGED = "The object that was made is damaged: its sequences do not have the lengths that they claim."
+
+_judged: set[tuple] = set()
 
 
-def differences(original: Path, made: Path, changes: Sequence[Change]) -> list[str]:
+def differences(
+    original: Path, made: Path, changes: Sequence[Change], *, uids: Mapping[str, str] = NO_UIDS
+) -> list[str]:
     """What is not as planned in a made file, as sentences without values; none where all is.
 
     pydicom reads both files and nothing of the splice is used. Pixel data and what follows are compared block by block,
     so memory stays flat (but for deflated objects). Raises OSError where a file cannot be opened.
     """
+    with open(original, "rb") as one, open(made, "rb") as other:
+        found = _differences(one, other, changes, uids)
+    if not found and outline.is_sound_file(original) and not outline.is_sound_file(made):
+        return [DAMAGED]
+    return found
+
+
+def differences_in_head(
+    original: Path, made, changes: Sequence[Change], *, uids: Mapping[str, str] = NO_UIDS
+) -> list[str]:
+    """The same promise for an object that is not on disk: `made` is `edit.Made`, its head and foot around the bytes of
+    the original. Every element of every object is compared with its original; pydicom judges what differs once."""
+    with open(original, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if not _has_its_size(made, size):
+            return ["The object that was made does not have the size that it claims."]
+        found = None if uids else pair(file.fileno(), size, made)
+        key = found and _key(found, changes)
+        if key and key in _judged:
+            return []
+        told = _differences(file, io.BufferedReader(Stitched(file.fileno(), made)), changes, uids)
+    if not told and outline.is_sound_file(original) and not _is_sound_head(made):
+        return [DAMAGED]
+    if key and not told:
+        _remember(key)
+    return told
+
+
+def _has_its_size(made, size: int) -> bool:
+    tail = made.tail_end - made.tail_offset
+    return 0 <= made.tail_offset <= made.tail_end <= size and made.size == len(made.head) + tail + len(made.foot)
+
+
+def _is_sound_head(made) -> bool:
+    if made.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+        return True  # read as a whole by pydicom
+    encoding = elements.Encoding(
+        implicit=made.TransferSyntaxUID == ImplicitVRLittleEndian, little=made.TransferSyntaxUID != ExplicitVRBigEndian
+    )
     try:
-        with open(original, "rb") as one, open(made, "rb") as other:
-            before, after = _read(one), _read(other)
-            tails = [] if _same_bytes(one, other) else ["The pixel data, or what follows, is not the original's."]
-            if elements.is_sound(original) and not elements.is_sound(made):
-                return ["The object that was made is damaged: its sequences do not have the lengths that they claim."]
-            return [*_meta_differs(before, after), *_data_set_differs(before, after, changes), *tails]
+        found = elements.walk(made.head, made.dataset_offset, len(made.head), encoding)
+        return all(elements.is_sound(made.head, element, encoding) for element in found)
+    except (elements.Malformed, RecursionError):
+        return False
+
+
+def _remember(key: tuple) -> None:
+    if sum(len(part or b"") for each in key[2] for part in each[1:]) > REMEMBERED_MAXIMUM:
+        return
+    if len(_judged) >= JUDGED_MAXIMUM:
+        _judged.clear()
+    _judged.add(key)
+
+
+def _key(found: Pair, changes: Sequence[Change]) -> tuple | None:
+    """All that pydicom's word depends on: the plan, and both forms of every element that it names or that differs."""
+    differing = found.differing()
+    if any(comparison.is_length(tag) and found.both(tag)[1] for tag in differing):
+        return None  # the length of a group, kept and yet another one
+    planned = (tag_for_keyword(change.path) for change in changes)
+    tags = {tag for tag in differing if not comparison.is_length(tag)}.union(ALWAYS_COMPARED, planned)
+    return Planned(changes), found.syntax, tuple((tag, *found.both(tag)) for tag in sorted(tags))
+
+
+class Planned(tuple):
+    """The changes of a mapping, to be found again by."""
+
+    def __hash__(self) -> int:
+        return hash(tuple(change.path for change in self))
+
+
+class Stitched(io.RawIOBase):
+    """An object that is not on disk, read as if it were: the head, the bytes of the original, the foot."""
+
+    name = "an object that is not on disk"  # pydicom asks for one
+
+    def __init__(self, fileno: int, made) -> None:
+        self.fd, self.made, self.position = fileno, made, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self.position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.made.size}[whence]
+        return self.position
+
+    def readinto(self, buffer) -> int:
+        made, count = self.made, len(buffer)
+        behind = self.position - len(made.head)
+        tail = made.tail_end - made.tail_offset
+        if behind < 0:
+            block = made.head[self.position : self.position + count]
+        elif behind < tail:
+            block = os.pread(self.fd, min(count, tail - behind), made.tail_offset + behind)
+        else:
+            block = made.foot[behind - tail : behind - tail + count]
+        buffer[: len(block)] = block
+        self.position += len(block)
+        return len(block)
+
+
+# --- by pydicom ------------------------------------------------------------------------------------------------------
+
+
+def _differences(one, other, changes: Sequence[Change], uids: Mapping[str, str]) -> list[str]:
+    """Of two open files."""
+    late = bool(uids) or any((tag_for_keyword(change.path) or 0) > PIXEL_DATA for change in changes)
+    try:
+        before, after = (_read(file, defer=None if uids else DEFERRED) for file in (one, other))
+        if not uids and comparison.is_widened(before, after) and any(map(_has_deferred, (before, after))):
+            before, after = (_read(file, defer=None) for file in (one, other))
+        same = _same_pixels(one, before, other, after) if late else _same_bytes(one, other)
+        tails = [] if same else ["The pixel data, or what follows, is not the original's."]
+
+        def same_deferred(first, second) -> bool:
+            one.seek(first.value_tell)
+            other.seek(second.value_tell)
+            return _same_bytes(one, other, first.length)
+
+        told = comparison.data_set_differs(before, after, changes, uids, same_deferred)
+        return [*comparison.meta_differs(before, after), *told, *tails]
     except (InvalidDicomError, zlib.error, *elements.UNREADABLE) as error:
         if isinstance(error, OSError) and error.errno:
             raise
         return [f"The object that was made cannot be compared with its original ({type(error).__name__})."]
 
 
-def _read(file) -> Dataset:
-    ds = dcmread(file, stop_before_pixels=True, force=True, defer_size=DEFERRED)
+def _read(file, *, defer: int | None) -> Dataset:
+    file.seek(0)
+    ds = dcmread(file, stop_before_pixels=True, force=True, defer_size=defer)
     if ds.file_meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return ds
     file.seek(0)
     return dcmread(file, force=True)
+
+
+def _has_deferred(ds: Dataset) -> bool:
+    raw = (ds.get_item(tag) for tag in [*ds.keys()])
+    return any(each.value is None and getattr(each, "length", 0) for each in raw)
 
 
 def _same_bytes(one, other, length: int = sys.maxsize) -> bool:
@@ -65,134 +197,35 @@ def _same_bytes(one, other, length: int = sys.maxsize) -> bool:
     return True
 
 
-def _meta_differs(before: Dataset, after: Dataset) -> Iterator[str]:
-    syntax = before.file_meta.get("TransferSyntaxUID")
-    if before.original_encoding != after.original_encoding or syntax not in (None, after.file_meta.TransferSyntaxUID):
-        yield "The transfer syntax is not what it was in the original."
-    for keyword in ("SOPClassUID", "SOPInstanceUID"):
-        in_meta = after.file_meta.get(f"MediaStorage{keyword}")
-        if not in_meta or in_meta != after.get(keyword, in_meta):
-            yield f"The file meta information does not have the {dictionary_description(keyword)} of the data set."
+def _same_pixels(one, before: Dataset, other, after: Dataset) -> bool:
+    """Where something behind Pixel Data is planned: that only the pixels are the same, what follows is read too."""
+    spans = []
+    for file, ds in ((one, before), (other, after)):
+        start = file.tell()
+        end = _behind_pixels(file, start, ds)
+        file.seek(end)
+        ds.update(read_dataset(file, *ds.original_encoding, parent_encoding=ds.original_character_set))
+        file.seek(start)
+        spans.append(end - start)
+    return spans[0] == spans[1] and _same_bytes(one, other, spans[0])
 
 
-def _data_set_differs(before: Dataset, after: Dataset, changes: Sequence[Change]) -> Iterator[str]:
-    planned = {tag_for_keyword(change.path): change for change in changes}
-    widened = _text(before, SPECIFIC_CHARACTER_SET) != _text(after, SPECIFIC_CHARACTER_SET)
-    if widened and _text(after, SPECIFIC_CHARACTER_SET) != "ISO_IR 192":
-        yield "The character set changed, and not to ISO_IR 192."
-    for tag in sorted({*before.keys(), *after.keys()} - planned.keys() - {SPECIFIC_CHARACTER_SET}):
-        if not _is_length(tag) and not _unchanged(before, after, tag, decoded=widened):
-            yield f"{name_of(tag)} is not what it was in the original, and nothing was planned for it."
-    originals = planned.pop(ORIGINAL_ATTRIBUTES, None)
-    for tag, change in planned.items():
-        if not _is_planned(change, before, after, tag, decoded=widened):
-            yield f"{name_of(tag)} is not as planned."
-    lost = {tag for tag in planned if tag != CONTRIBUTING_EQUIPMENT and _text(before, tag) != _text(after, tag)}
-    lost -= {tag for tag in (COERCION_TIME, ORIGIN_STATUS) if not _text(before, tag)}
-    lost |= {SPECIFIC_CHARACTER_SET} if widened else set()
-    yield from _originals_differ(before, after, lost, originals, decoded=widened)
-
-
-def _is_planned(change: Change, before: Dataset, after: Dataset, tag: int, *, decoded: bool) -> bool:
-    if change.action is Action.REMOVE:
-        return tag not in after
-    if change.action is not Action.APPEND:
-        return tag in after and _text(after, tag) == _plain(change.new)
-    there = _text(before, tag) or []
-    new = [item for item in _plain(change.new) if _key(item) not in map(_key, there)]
-    return (_text(after, tag) or []) == [*there, *new] and _items_unchanged(before, after, tag, decoded=decoded)
-
-
-def _originals_differ(before: Dataset, after: Dataset, lost: set[int], change: Change | None, *, decoded: bool):
-    """PS3.3 C.12.1.1.9, seen from outside: earlier items stay, and one more holds every value that was lost."""
-    there, now = ([*(ds.get("OriginalAttributesSequence") or [])] for ds in (before, after))
-    added = now[len(there) :]
-    if not _items_unchanged(before, after, ORIGINAL_ATTRIBUTES, decoded=decoded) or len(added) > 1:
-        yield "Original Attributes does not hold its earlier items, and at most one more."
-    elif lost and not added:
-        yield f"Original Attributes does not keep the old values of {', '.join(map(name_of, sorted(lost)))}."
-    for item in added:
-        told = {keyword: text for keyword, text in _shown(item).items() if keyword != "ModifiedAttributesSequence"}
-        if change is None or [told] != _plain(change.new):
-            yield "Original Attributes does not tell who changed what, when and why as planned."
-        modified = item.get("ModifiedAttributesSequence") or []
-        if len(modified) != 1:
-            yield "Original Attributes does not have exactly one item of old values."
-        for kept in modified[:1]:
-            yield from _old_values_differ(before, kept, lost)
-
-
-def _old_values_differ(before: Dataset, kept: Dataset, lost: set[int]) -> Iterator[str]:
-    wanted = lost | ({ISSUER} if PATIENT_ID in lost else set())
-    wanted |= {QUALIFIERS} & before.keys() if PATIENT_ID in lost else set()
-    for tag in sorted(wanted | {*kept.keys()}):
-        if tag not in kept:
-            yield f"Original Attributes does not keep the old {name_of(tag)}."
-        elif _text(kept, tag) != _text(before, tag) or (tag in before and not _unchanged(before, kept, tag)):
-            yield f"Original Attributes keeps another {name_of(tag)} than the original had."
-
-
-def _unchanged(before: Dataset, after: Dataset, tag: int, *, decoded: bool = False) -> bool:
-    """Whether an element is the same in both: its bytes, or (decoded) its text where the character set changed."""
-    one, other = (ds.get_item(tag) if tag in ds else None for ds in (before, after))
-    if one is None or other is None:
-        return one is other
-    raw = [each.value or b"" for each in (one, other) if isinstance(each, RawDataElement)]
-    if any(each.value is None and each.length for each in (one, other) if isinstance(each, RawDataElement)):
-        return one.length == other.length and _same_deferred(before, one, after, other)
-    if len(raw) == 2 and (not decoded or (raw[0].isascii() and b"\x1b" not in raw[0])):
-        return raw[0] == raw[1] and one.VR == other.VR
-    if before[tag].VR == "SQ":
-        return len(before[tag].value) == len(after[tag].value) and _items_unchanged(before, after, tag, decoded=decoded)
-    if len(raw) == 2 and before[tag].VR not in TEXTS:
-        return raw[0] == raw[1]
-    return before[tag].value == after[tag].value
-
-
-def _same_deferred(before: Dataset, one: RawDataElement, after: Dataset, other: RawDataElement) -> bool:
-    """A large value that pydicom was told to leave in the file."""
-    with open(before.filename, "rb") as first, open(after.filename, "rb") as second:
-        first.seek(one.value_tell)
-        second.seek(other.value_tell)
-        return _same_bytes(first, second, one.length)
-
-
-def _items_unchanged(before: Dataset, after: Dataset, tag: int, *, decoded: bool) -> bool:
-    """Whether the items that there were are the first ones that there are."""
-    there, now = ([*(ds[tag].value or [])] if tag in ds else [] for ds in (before, after))
-    return len(there) <= len(now) and all(
-        _unchanged(one, other, tag, decoded=decoded)
-        for one, other in zip(there, now, strict=False)
-        for tag in {*one.keys(), *other.keys()}
-        if not _is_length(tag)
-    )
-
-
-def _text(ds: Dataset, tag: int) -> Value:
-    """A value as the mapping says it; "" where there is none."""
-    if tag not in ds or ds[tag].is_empty:
-        return ""
-    value = ds[tag].value
-    if ds[tag].VR == "SQ":
-        return [_shown(item) for item in value]
-    texts = [str(each).rstrip(" \0") for each in (value if isinstance(value, list | MultiValue) else [value])]
-    return texts if len(texts) > 1 else texts[0]
-
-
-def _shown(item: Dataset) -> Item:
-    return {keyword_for_tag(tag) or str(tag): _text(item, tag) for tag in [*item.keys()]}
-
-
-def _plain(value: Value) -> Value:
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return [{keyword: _plain(inner) for keyword, inner in item.items()} for item in value]
-    texts = [text.rstrip() for text in (value if isinstance(value, list) else [value or ""])] or [""]
-    return texts if len(texts) > 1 else texts[0]
-
-
-def _key(item: Item) -> tuple[Value, Value] | Item:
-    return (item["PatientID"], item.get("IssuerOfPatientID") or "") if "PatientID" in item else item
-
-
-def _is_length(tag: int) -> bool:
-    return not tag & 0xFFFF or tag == LENGTH_TO_END
+def _behind_pixels(file, position: int, ds: Dataset) -> int:
+    """Where the element that starts here, native or encapsulated, ends."""
+    implicit, little = ds.original_encoding
+    order, head = "little" if little else "big", file.read(12)
+    if len(head) < 12:
+        return position
+    position += 8 if implicit else 12
+    length = int.from_bytes(head[4:8] if implicit else head[8:12], order)
+    if length != 0xFFFFFFFF:
+        return position + length
+    while True:
+        file.seek(position)
+        item = file.read(8)
+        if len(item) < 8:
+            raise EOFError
+        position += 8
+        if item[:4] == struct.pack("<HH" if little else ">HH", 0xFFFE, 0xE0DD):
+            return position
+        position += int.from_bytes(item[4:], order)
