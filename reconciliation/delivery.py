@@ -7,7 +7,6 @@ accepted every object.
 
 import logging
 import random
-import zlib
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,15 +16,13 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
-from pydicom.errors import InvalidDicomError
 
 from policies import audit, authority
 from policies.models import Power, User
 from policies.problems import Conflict
 from policies.rules.coercion import Change
 from reconciliation import bell, mapping, stores
-from reconciliation.dicom import edit, elements, reread, scu
-from reconciliation.dicom.joined import joined
+from reconciliation.dicom import edit, reread, scu
 from reconciliation.lease import later
 from reconciliation.models import DeliveredInstance, Delivery, Instance, Study
 from reconciliation.outcomes import Outcomes, Overtaken
@@ -137,28 +134,9 @@ def _outgoing(instance: Instance, changes: list[Change]) -> scu.Outgoing:
 def checked(original: Path, changes: list[Change]) -> edit.Made:
     """The object as it will be sent, read again and compared; raises `Different` when it is not as planned."""
     made = edit.make(original, changes)
-    if found := _differences(original, made, changes):
+    if found := reread.differences_in_head(original, made, changes):
         raise Different(f"An object was not made as planned, so nothing more was sent. {found[0]}")
     return made
-
-
-def _differences(original: Path, made: edit.Made, changes: list[Change]) -> list[str]:
-    """What `reread.differences` does for two files. To go when there is a `reread.differences_in_head`."""
-    try:
-        with open(original, "rb") as one, joined(made.head, one, made.tail_offset) as other:
-            before, after = reread._read(one), reread._read(other)
-            found = [*reread._meta_differs(before, after), *reread._data_set_differs(before, after, changes)]
-            while other.tell() < len(made.head) and not found:
-                if (piece := other.read(len(made.head) - other.tell())) != one.read(len(piece)):
-                    found.append("What follows the header is not the original's.")
-            shift = made.tail_offset - len(made.head)
-            if other.tell() + shift != one.tell() and other.tell() < made.size:
-                found.append("The pixel data, or what follows, is not the original's.")
-            return found
-    except (InvalidDicomError, zlib.error, *elements.UNREADABLE) as error:
-        if isinstance(error, OSError) and error.errno:
-            raise
-        return [f"The object that was made cannot be compared with its original ({type(error).__name__})."]
 
 
 def _close(delivery: Delivery, **columns) -> int:

@@ -33,15 +33,20 @@ class Nonsense(ValueError):
 
 
 class Body(NamedTuple):
-    """A data set: first these bytes, then those of a file from an offset on; `length` counts both.
+    """A data set: bytes, then those of a file from one offset to another, then bytes again.
 
     No fragment may be odd (PS3.8 9.3.1): after an odd length goes a zero.
     """
 
-    head: memoryview
+    head: bytes | memoryview
     fileno: int
-    offset: int
-    length: int
+    start: int
+    end: int
+    foot: bytes = b""
+
+    @property
+    def length(self) -> int:
+        return len(self.head) + self.end - self.start + len(self.foot)
 
 
 def payload(maximum: int) -> int:
@@ -99,47 +104,58 @@ def batches(memory: memoryview, most: int, context: int, raw: bytes, body: Body 
     end = 0
     for start in range(0, len(raw), most):
         piece = raw[start : start + most]
-        control = COMMAND | LAST * (start + most >= len(raw))
-        end = _put(memory, end, context, control, len(piece))
+        end = _put(memory, end, context, COMMAND | LAST * (start + most >= len(raw)), len(piece))
         memory[end - len(piece) : end] = piece
-    if body is None:
-        yield memory[:end]
-        return
-    done, spans, offset, length = 0, [], body.offset, body.length + body.length % 2
-    while done < length:
-        size = min(most, length - done)
-        if end and (end + HEAD.size + size > AT_ONCE or len(spans) >= SPANS_MAXIMUM):
-            offset += _fill(spans, body.fileno, offset)
-            yield memory[:end]
-            end, spans = 0, []
-        end = _put(memory, end, context, LAST * (done + size == length), size)
-        here = body.head[done : done + size]
-        memory[end - size : end - size + len(here)] = here
-        done += size
-        last = end - (done > body.length)
-        memory[last:end] = bytes(end - last)
-        if end - size + len(here) < last:
-            spans.append(memory[end - size + len(here) : last])
-    _fill(spans, body.fileno, offset)
+    if body is not None:
+        stream, left = Stream(body), body.length + body.length % 2
+        while left:
+            size = min(most, left)
+            if end and (end + HEAD.size + size > AT_ONCE or len(stream.spans) >= SPANS_MAXIMUM):
+                stream.fill()
+                yield memory[:end]
+                end = 0
+            left -= size
+            end = _put(memory, end, context, LAST * (not left), size)
+            stream.into(memory[end - size : end])
+        stream.fill()
     yield memory[:end]
+
+
+class Stream:
+    """The bytes of a body in their order. What lies in the file is only marked, and read by as few calls as can be."""
+
+    def __init__(self, body: Body) -> None:
+        self.body, self.position, self.offset = body, 0, body.start
+        self.spans: list[memoryview] = []
+        self.behind = len(body.head) + body.end - body.start
+
+    def into(self, room: memoryview) -> None:
+        """Fill the room, up to what `fill` has to do; with zeros behind the end."""
+        start, self.position = self.position, self.position + len(room)
+        here = self.body.head[start : self.position]
+        room[: len(here)] = here
+        past = max(0, self.position - max(start, self.behind))
+        if past:
+            known = self.body.foot[max(0, start - self.behind) : self.position - self.behind]
+            room[len(room) - past :] = known + bytes(past - len(known))
+        if len(here) < len(room) - past:
+            self.spans.append(room[len(here) : len(room) - past])
+
+    def fill(self) -> None:
+        """Read what was marked."""
+        spans, self.spans = self.spans, []
+        while spans:
+            count = os.preadv(self.body.fileno, spans, self.offset)
+            if not count:
+                raise OSError("The original became shorter while it was sent.")
+            self.offset += count
+            while spans and count >= len(spans[0]):
+                count -= len(spans.pop(0))
+            if count:
+                spans[0] = spans[0][count:]
 
 
 def _put(memory: memoryview, position: int, context: int, control: int, size: int) -> int:
     """Write what stands before so many bytes of message; gives the place behind them."""
     HEAD.pack_into(memory, position, P_DATA_TF, 0, size + OVERHEAD, size + 2, context, control)
     return position + HEAD.size + size
-
-
-def _fill(spans: list[memoryview], fileno: int, offset: int) -> int:
-    """Read a file from an offset into the gaps between headers; gives how many bytes that were."""
-    wanted, done = sum(map(len, spans)), 0
-    while done < wanted:
-        count = os.preadv(fileno, spans, offset + done)
-        if not count:
-            raise OSError("The original became shorter while it was sent.")
-        done += count
-        while spans and count >= len(spans[0]):
-            count -= len(spans.pop(0))
-        if count:
-            spans[0] = spans[0][count:]
-    return wanted

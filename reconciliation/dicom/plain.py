@@ -6,6 +6,7 @@ serves object after object, because to start it takes longer than most objects d
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
@@ -35,8 +36,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from reconciliation.dicom.edit import Made
 from reconciliation.dicom.elements import name_of
-from reconciliation.dicom.joined import joined
+from reconciliation.dicom.reread import Stitched
 
 PLAIN = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))  # in the order in which we like them
 UNCOMPRESSED = {*PLAIN, str(ExplicitVRBigEndian), str(DeflatedExplicitVRLittleEndian)}
@@ -52,11 +54,12 @@ class NotPlain(Exception):
 
 
 class Asked(NamedTuple):
-    """One piece of work for the child; as many bytes as `head` says follow it."""
+    """One piece of work for the child: an object by its parts, of which the bytes of head and foot follow."""
 
     original: str
-    offset: int  # of the tail in the original
     head: int
+    tail: tuple[int, int]
+    foot: int
     syntax: str  # to write in: one of PLAIN
 
 
@@ -76,16 +79,17 @@ class Plainer:
         if self.file:
             self.file.close()
 
-    def write(self, head: bytes, original: Path, offset: int, syntax: str) -> tuple[int, int]:
+    def write(self, made: Made, original: Path, syntax: str) -> tuple[int, int]:
         """The data set in this syntax; gives the number of a file that holds it until the next one, and its length.
 
         Raises NotPlain.
         """
         self._start()
-        asked = Asked(str(Path(original).resolve()), offset, len(head), syntax)
+        tail = made.tail_offset, made.tail_end
+        asked = Asked(str(Path(original).resolve()), len(made.head), tail, len(made.foot), syntax)
         deadline = time.monotonic() + SECONDS
         try:
-            self.child.stdin.write(json.dumps(asked).encode() + b"\n" + head)
+            self.child.stdin.write(json.dumps(asked).encode() + b"\n" + made.head + made.foot)
             self.child.stdin.flush()
             told = self._answer(deadline)
         except OSError:
@@ -206,13 +210,16 @@ def _limited() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
 
 
-def _served(asked: Asked, head: bytes, out: BinaryIO) -> str:
+def _served(asked: Asked, content: bytes, out: BinaryIO) -> str:
     """Say why not, or ""."""
+    head, foot = content[: asked.head], content[asked.head :]
+    size = len(content) + asked.tail[1] - asked.tail[0]
+    made = Made(head, asked.tail[0], size, 0, "", "", asked.tail[1], foot)
     try:
         out.seek(0)
         out.truncate()
         with open(asked.original, "rb") as original:
-            rewritten(joined(head, original, asked.offset), out, asked.syntax)
+            rewritten(io.BufferedReader(Stitched(original.fileno(), made)), out, asked.syntax)
     except NotPlain as problem:
         return str(problem)
     except MemoryError:
@@ -231,8 +238,8 @@ def main() -> int:
         while line := sys.stdin.buffer.readline():
             _limited()
             asked = Asked(*json.loads(line))
-            head = sys.stdin.buffer.read(asked.head)
-            sys.stdout.write(json.dumps(_served(asked, head, out)) + "\n")
+            content = sys.stdin.buffer.read(asked.head + asked.foot)
+            sys.stdout.write(json.dumps(_served(asked, content, out)) + "\n")
             sys.stdout.flush()
     return 0
 

@@ -18,7 +18,6 @@ from typing import NamedTuple
 from pydicom.uid import UID
 from pynetdicom.sop_class import Verification
 
-from reconciliation.dicom import elements
 from reconciliation.dicom.calling import (
     CONTEXTS,
     ERROR_COMMENT,
@@ -254,13 +253,13 @@ def _sent(assoc: Association, plainer: Plainer, ready: Ready, work: _Work) -> tu
         return Outcome(each.key, None, str(made), final=True), None
     if isinstance(made, Exception):
         raise made
-    if _facts(made)[1] != each.TransferSyntaxUID:
+    if made.TransferSyntaxUID != each.TransferSyntaxUID:
         return Outcome(each.key, None, "The object made for sending is not what was announced.", final=True), None
     ahead = None
     with open(each.original, "rb", buffering=0) as original:
         try:
             context, body, said = _body(assoc, plainer, each, made, original.fileno())
-            assoc.send(context, _request(each), body)
+            assoc.send(context, _request(each, made), body)
             ahead = _made(assoc, work.take())
             answer = assoc.answer()
         except NotPlain as problem:
@@ -276,8 +275,7 @@ def _body(assoc: Association, plainer: Plainer, each: Outgoing, made: Made, orig
 
     A data set of odd length is not allowed (PS3.5 7.1.1), and DCMTK aborts at one.
     """
-    offset, _ = _facts(made)
-    length = made.size - offset
+    length = made.size - made.dataset_offset
     if each.own not in assoc.accepted:
         context, taken = assoc.accepted[each.plain]
         said = f"Sent as {UID(taken).name}: {_not_taken(assoc, each)}."
@@ -286,30 +284,25 @@ def _body(assoc: Association, plainer: Plainer, each: Outgoing, made: Made, orig
     if length % 2 and taken in PLAIN:
         with suppress(NotPlain):
             return context, _anew(plainer, each, made, taken), "Sent with the padding that it lacked."
-    body = Body(memoryview(made.head)[offset:], original, made.tail_offset, length)
+    head = memoryview(made.head)[made.dataset_offset :]
+    body = Body(head, original, made.tail_offset, made.tail_end, made.foot)
     return context, body, "Sent with a byte more than it has: its length is odd." if length % 2 else ""
 
 
 def _anew(plainer: Plainer, each: Outgoing, made: Made, syntax: str) -> Body:
-    fileno, length = plainer.write(made.head, each.original, made.tail_offset, syntax)
-    return Body(memoryview(b""), fileno, 0, length)
+    fileno, length = plainer.write(made, each.original, syntax)
+    return Body(b"", fileno, 0, length)
 
 
-def _request(each: Outgoing) -> dict[int, int | str]:
+def _request(each: Outgoing, made: Made) -> dict[int, int | str]:
     """A C-STORE-RQ (PS3.7 Table 9.3-1)."""
     return {
         CLASS: str(each.SOPClassUID),
         COMMAND: C_STORE,
         PRIORITY: MEDIUM,
         DATA_SET: WITH_DATA_SET,
-        INSTANCE: str(each.SOPInstanceUID),
+        INSTANCE: made.SOPInstanceUID,
     }
-
-
-def _facts(made: Made) -> tuple[int, str]:
-    """Where the data set begins in the head, and its transfer syntax. To go when Made tells both."""
-    meta, offset = elements._file_meta(made.head, 132, len(made.head))
-    return offset, meta[elements.TRANSFER_SYNTAX_UID].rstrip(b"\0 ").decode("ascii")
 
 
 def _not_taken(assoc: Association, each: Outgoing) -> str:

@@ -249,13 +249,12 @@ def test_a_slow_peer_gets_all_of_it(large):
         for _, fragment in pieces:
             total += len(fragment)
             time.sleep(0.05)
-        assert total == made.size - dcm_offset
+        assert total == made.size - made.dataset_offset
         wire.send(data(response(wire.message_id(command))))
         wire.read()
         wire.send(RELEASE_RP)
 
     made = make(large, [])
-    dcm_offset, _ = scu._facts(made)
     with raw_peer(script) as port:
         assert [each.status for each in sent(peer(port, dimse_timeout=1), outgoing(large))] == [0]
 
