@@ -1,8 +1,11 @@
 """Receivers that are silent, slow, cut off, speak out of turn or talk nonsense: no hang, no false success."""
 
+import os
 import struct
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pydicom import dcmread
@@ -315,3 +318,33 @@ def test_whoever_waits_is_asked_meanwhile_and_may_end_it():
         sent(peer(port, dimse_timeout=5), outgoing(CT), idle=idle)
 
     assert asked == [threading.current_thread()]
+
+
+def test_memory_stays_flat_whatever_the_size_of_an_object(large):
+    megabytes = 512
+    made = make(large, [])
+    size = made.size + ((megabytes - 32) << 20)
+    os.truncate(large, large.stat().st_size + ((megabytes - 32) << 20))  # nobody looks at the end of it
+    big = replace(made, size=size, tail_end=made.tail_end + size - made.size)
+    got = []
+
+    def script(wire):
+        wire.accept(maximum=0)
+        pieces = wire.fragments()
+        _, command = next(pieces)
+        got.append(sum(len(fragment) for _, fragment in pieces))
+        wire.send(data(response(wire.message_id(command))))
+        wire.read()
+        wire.send(RELEASE_RP)
+
+    Path("/proc/self/clear_refs").write_text("5")  # the peak of resident memory counts from here
+    before = resident("VmRSS")
+    with raw_peer(script) as port:
+        assert [each.status for each in sent(peer(port), outgoing(large, made=lambda: big))] == [0]
+
+    assert got == [size - made.dataset_offset]
+    assert resident("VmHWM") - before < 24 << 20
+
+
+def resident(name: str) -> int:
+    return int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0]) << 10
