@@ -1,12 +1,14 @@
 """Delivery: one released study on its way to one destination. The row is the queue; sending twice does no harm.
 
-Each object is made from original, mapping and rules just before it is sent, re-read, and compared with the plan. A
-difference stops the delivery. `delivered` is said only when the destination has accepted every object.
+The header of each object is made from original, mapping and rules just before it is sent, re-read, and compared with
+the plan; the rest is the original's. A difference stops the delivery. `delivered` is said only when the destination has
+accepted every object.
 """
 
 import logging
 import random
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
@@ -18,19 +20,17 @@ from django.utils import timezone
 from policies import audit, authority
 from policies.models import Power, User
 from policies.problems import Conflict
+from policies.rules.coercion import Change
 from reconciliation import bell, mapping, stores
 from reconciliation.dicom import edit, reread, scu
 from reconciliation.lease import later
 from reconciliation.models import DeliveredInstance, Delivery, Instance, Study
+from reconciliation.outcomes import Outcomes, Overtaken
 from reconciliation.workflow import move
 
 log = logging.getLogger(__name__)
 LONGEST_PAUSE = 3600  # seconds between two attempts at a destination that is down
 State = Delivery.State
-
-
-class Overtaken(Exception):
-    """Another worker holds this delivery now."""
 
 
 class Different(Exception):
@@ -84,18 +84,23 @@ def send(key) -> None:
 def _send(delivery: Delivery) -> None:
     if delivery.study.mapping_id != delivery.mapping_id:
         raise Different("The mapping of this study has changed since it was released. Nothing was sent.")
-    changes = mapping.changes(delivery.mapping)
-    refusals = []
-
-    def told(outcome: scu.Outcome) -> None:
-        _record(delivery, outcome)
-        if outcome.final:
-            refusals.append(outcome.sentence)
-
-    scu.send(_peer(delivery), [_outgoing(delivery, one, changes) for one in outstanding(delivery)], told=told)
+    changes, outcomes = mapping.changes(delivery.mapping), Outcomes(delivery)
+    scratch = settings.CACHE_DIR / "outgoing"
+    scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        scu.send(
+            _peer(delivery),
+            [_outgoing(one, changes) for one in outstanding(delivery)],
+            told=outcomes.tell,
+            idle=outcomes.idle,
+            associations=getattr(delivery.destination, "associations", 1),
+            scratch=scratch,
+        )
+    finally:
+        outcomes.keep()
     left = outstanding(delivery).count()
-    if refusals:
-        _refuse(delivery, f"{len(refusals)} of the objects were refused: {refusals[0]}")
+    if refused := outcomes.refused:
+        _refuse(delivery, f"{len(refused)} of the objects were refused: {refused[0].sentence}")
     elif left:
         _postpone(delivery, f"{left} objects have no answer yet; they will be sent again.")
     else:
@@ -114,44 +119,24 @@ def _peer(delivery: Delivery) -> scu.Peer:
     return scu.Peer(host=to.host, port=to.port, ae_title=to.ae_title, calling_title=settings.AE_TITLE)
 
 
-def _outgoing(delivery: Delivery, instance: Instance, changes: list) -> scu.Outgoing:
+def _outgoing(instance: Instance, changes: list[Change]) -> scu.Outgoing:
+    original = stores.vault().path(instance.digest)
     return scu.Outgoing(
         key=str(instance.pk),
         SOPClassUID=instance.sop_class_uid,
         SOPInstanceUID=instance.sop_instance_uid,
         TransferSyntaxUID=instance.transfer_syntax_uid,
-        path=lambda: made(instance, changes, folder=settings.CACHE_DIR / "outgoing" / str(delivery.pk)),
+        original=original,
+        made=partial(checked, original, changes),
     )
 
 
-def made(instance: Instance, changes: list, *, folder: Path) -> Path:
-    """Write the object as it will be sent, re-read it, and compare; raises `Different` when it is not as planned."""
-    folder.mkdir(parents=True, exist_ok=True)
-    original, target = stores.vault().path(instance.digest), folder / "object.dcm"
-    edit.write(original, target, changes)
-    if found := reread.differences(original, target, changes):
-        target.unlink()
-        raise Different(f"An object was not written as planned, so nothing more was sent. {found[0]}")
-    return target
-
-
-def _record(delivery: Delivery, outcome: scu.Outcome) -> None:
-    """Keep what was said to one object, and renew the lease; `Overtaken` when another worker has it now."""
-    held = Delivery.objects.filter(pk=delivery.pk, attempts=delivery.attempts)
-    if not held.update(lease_until=later(settings.DELIVERY_LEASE_SECONDS)):
-        raise Overtaken
-    said = {
-        "status": outcome.status,
-        "accepted": outcome.accepted,
-        "sentence": outcome.sentence,
-        "at": timezone.now(),
-    }
-    DeliveredInstance.objects.update_or_create(
-        delivery=delivery,
-        instance_id=outcome.key,
-        defaults=said | {"attempts": F("attempts") + 1},
-        create_defaults=said,
-    )
+def checked(original: Path, changes: list[Change]) -> edit.Made:
+    """The object as it will be sent, read again and compared; raises `Different` when it is not as planned."""
+    made = edit.make(original, changes)
+    if found := reread.differences_in_head(original, made, changes):
+        raise Different(f"An object was not made as planned, so nothing more was sent. {found[0]}")
+    return made
 
 
 def _close(delivery: Delivery, **columns) -> int:

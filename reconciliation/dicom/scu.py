@@ -1,51 +1,43 @@
 """The sending side of C-STORE and C-ECHO (PS3.4 annexes A and B): what a peer said of each object, in sentences.
 
-pynetdicom's association is kept on a short rein: its queue is bounded, so that memory stays flat, and its reactor is
-parked while we wait for answers, because it otherwise takes about one of a thousand away.
+An object is never written a second time: its new header comes from memory, the rest from the original. While the peer
+stores one object, the next one is made.
 """
 
 from __future__ import annotations
 
-import socket
+import queue
 import threading
-import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
-from pynetdicom import AE, _config, evt
-from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import P_DATA, MaximumLengthNotification
-from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification
 
-from reconciliation.dicom.arrival import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from reconciliation.dicom.edit import CannotWrite
+from reconciliation.dicom.calling import (
+    CONTEXTS,
+    ERROR_COMMENT,
+    STATUS,
+    Association,
+    Lost,
+    Peer,
+    Proposal,
+    Refused,
+    Unreachable,
+    associated,
+)
+from reconciliation.dicom.edit import CannotWrite, Made
+from reconciliation.dicom.fragments import NO_DATA_SET, Body
+from reconciliation.dicom.plain import PLAIN, NotPlain, Plainer
 
-_config.STORE_SEND_CHUNKED_DATASET = True  # a path is read piece by piece, never as a whole
-
-CONTEXTS = 128  # an association holds no more (PS3.8 7.1.1.13: odd numbers up to 255)
-PDU_MAXIMUM = 1 << 20  # bytes that we send at once, also to a peer that takes any length
-QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux only
-PDUS_AHEAD = 8  # of the network; the file is read no further
-
-Pair = tuple[str, str]  # SOP Class UID, Transfer Syntax UID
-
-
-@dataclass(frozen=True)
-class Peer:
-    """Whom we call, as whom, and how many seconds we wait: for the line, for the association, for each answer."""
-
-    host: str
-    port: int
-    ae_title: str
-    calling_title: str
-    connection_timeout: float = 5
-    acse_timeout: float = 10
-    dimse_timeout: float = 60
+C_STORE, C_ECHO = 0x0001, 0x0030
+CLASS, COMMAND, PRIORITY, DATA_SET, INSTANCE = 0x0002, 0x0100, 0x0700, 0x0800, 0x1000  # in group 0000
+MEDIUM, WITH_DATA_SET = 0x0000, 0x0001
+NO_SUCH_CLASS = 0x03  # result of a presentation context (PS3.8 Table 9-18)
 
 
 @dataclass(frozen=True)
@@ -54,11 +46,16 @@ class Outgoing:
     SOPClassUID: str
     SOPInstanceUID: str
     TransferSyntaxUID: str
-    path: Callable[[], Path]  # makes the file, or finds it, just before it is sent; may raise CannotWrite
+    original: Path
+    made: Callable[[], Made]  # called shortly before it is sent; may raise CannotWrite, which is told
 
     @property
-    def pair(self) -> Pair:
-        return str(self.SOPClassUID), str(self.TransferSyntaxUID)
+    def own(self) -> Proposal:
+        return str(self.SOPClassUID), (str(self.TransferSyntaxUID),)
+
+    @property
+    def plain(self) -> Proposal:
+        return str(self.SOPClassUID), PLAIN
 
 
 @dataclass(frozen=True)
@@ -69,37 +66,55 @@ class Outcome:
     accepted: bool = False
     final: bool = False  # refused for good: sending it again will not help
 
-
-class Unreachable(Exception):
-    """The peer is down, silent or busy: try again later. str() is a sentence."""
-
-
-class Refused(Exception):
-    """The peer will not talk to us until a person changes something. str() is a sentence."""
+    @property
+    def answered(self) -> bool:
+        """Whether it is known what became of the object."""
+        return self.final or self.status is not None
 
 
-def send(peer: Peer, objects: Sequence[Outgoing], *, told: Callable[[Outcome], None]) -> None:
-    """Send each object in turn and tell its outcome at once. Raises Unreachable or Refused; what was told, stands."""
+class Ready(NamedTuple):
+    """An object whose header is made, or why it is not."""
+
+    each: Outgoing
+    made: Made | Exception | None
+
+
+def send(
+    peer: Peer,
+    objects: Sequence[Outgoing],
+    *,
+    told: Callable[[Outcome], None],
+    associations: int = 1,
+    idle: Callable[[], None] = lambda: None,
+    scratch: Path | None = None,
+) -> None:
+    """Send each object and tell its outcome at once, in their order where there is one association.
+
+    `told` and `idle` (about once a second in a long wait) are called in this thread, and may end it all by raising.
+    `scratch` is a folder for objects that the peer takes only uncompressed. Raises Unreachable or Refused, OSError of
+    an original, or what `made` raises; what was told, stands.
+    """
     for batch in _batches(objects):
-        pairs = list(dict.fromkeys(each.pair for each in batch))
-        with _association(peer, pairs) as assoc:
-            taken = {(str(cx.abstract_syntax), str(cx.transfer_syntax[0])) for cx in assoc.accepted_contexts}
-            for number, each in enumerate(batch):
-                sent = each.pair in taken
-                outcome = _sent(assoc, each, number % 0xFFFF + 1) if sent else _not_taken(peer, each, assoc)
-                told(outcome)
-                if outcome.status is None and not outcome.final:
-                    assoc.abort()
-                    raise Unreachable(f"{peer.ae_title} did not answer, or ended the connection in the middle.")
+        proposals = list(dict.fromkeys(proposal for each in batch for proposal in (each.own, each.plain)))
+        if associations == 1 or len(batch) == 1:
+            _in_turn(_Work(peer, proposals, deque(batch), scratch), told=told, idle=idle)
+        else:
+            _side_by_side(
+                _Work(peer, proposals, deque(batch), scratch), min(associations, len(batch)), told=told, idle=idle
+            )
 
 
 def echo(peer: Peer) -> str:
     """Say why the peer cannot be used, or "" (C-ECHO, PS3.4 annex A)."""
     try:
-        with _association(peer, [(Verification, "1.2.840.10008.1.2")]) as assoc:
-            if not assoc.accepted_contexts:
+        with associated(peer, [(Verification, PLAIN[1:])]) as assoc:
+            if not assoc.accepted:
                 return f"{peer.ae_title} does not answer to a verification."
-            status = assoc.send_c_echo().get("Status")
+            [(context, _)] = assoc.accepted.values()
+            assoc.send(context, {CLASS: Verification, COMMAND: C_ECHO, DATA_SET: NO_DATA_SET})
+            status = assoc.answer()[STATUS]
+    except Lost as lost:
+        return f"{peer.ae_title} does not answer to a verification: it {lost}."
     except (Unreachable, Refused) as problem:
         return str(problem)
     return "" if status == 0 else f"{peer.ae_title} did not answer the verification with success."
@@ -107,31 +122,200 @@ def echo(peer: Peer) -> str:
 
 def _batches(objects: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:
     """Objects in their order, as many as the contexts of one association can carry."""
-    batch, pairs = [], set()
+    batch, proposals = [], set()
     for each in objects:
-        if len(pairs | {each.pair}) > CONTEXTS:
+        if len(proposals | {each.own, each.plain}) > CONTEXTS:
             yield batch
-            batch, pairs = [], set()
+            batch, proposals = [], set()
         batch.append(each)
-        pairs.add(each.pair)
+        proposals |= {each.own, each.plain}
     if batch:
         yield batch
 
 
-def _sent(assoc: Association, each: Outgoing, message_id: int) -> Outcome:
+# --- one association, or several -------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Work:
+    """What the associations of one batch share."""
+
+    peer: Peer
+    proposals: list[Proposal]
+    todo: deque[Outgoing]
+    scratch: Path | None
+    opened: threading.Event = field(default_factory=threading.Event)
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def take(self) -> Outgoing | None:
+        try:
+            return None if self.stopped.is_set() else self.todo.popleft()
+        except IndexError:
+            return None
+
+
+def _in_turn(work: _Work, *, told: Callable[[Outcome], None], idle: Callable[[], None]) -> None:
+    """One association until nothing is left to be done, or it is over: then Unreachable."""
+    with ExitStack() as ending:
+        assoc = ending.enter_context(associated(work.peer, work.proposals, idle=idle))
+        work.opened.set()
+        plainer = ending.enter_context(Plainer(work.scratch, idle=idle))
+        ready = _made(assoc, work.take())
+        while ready:
+            outcome, ahead = _sent(assoc, plainer, ready, work)
+            told(outcome)
+            if assoc.over and ahead:
+                work.todo.appendleft(ahead.each)
+            if assoc.over and (work.todo or not outcome.answered):
+                raise Unreachable(f"{work.peer.ae_title} {assoc.over} in the middle.")
+            ready = None if assoc.over else ahead or _made(assoc, work.take())
+
+
+def _side_by_side(work: _Work, associations: int, *, told: Callable[[Outcome], None], idle: Callable[[], None]) -> None:
+    """Several associations that share the work. One that fails leaves what it has not sent to the others.
+
+    The first one comes alone: a peer that takes only one at a time might refuse all that come together.
+    """
+    heard: queue.SimpleQueue[Outcome | Exception | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            _in_turn(work, told=heard.put, idle=stop_when_told)
+        except Exception as problem:
+            heard.put(problem)
+        heard.put(None)
+        work.opened.set()
+
+    def stop_when_told() -> None:
+        if work.stopped.is_set():
+            raise Unreachable("The sending was stopped.")
+
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(associations)]
+    for thread in threads:
+        thread.start()
+        work.opened.wait()
     try:
-        answer = assoc.send_c_store(each.path(), msg_id=message_id)
-    except CannotWrite as problem:
-        return Outcome(each.key, None, str(problem), final=True)
-    except (ValueError, AttributeError, InvalidDicomError) as problem:
-        sentence = f"The file made for sending is not what was announced ({type(problem).__name__})."
-        return Outcome(each.key, None, sentence, final=True)
-    except (RuntimeError, ConnectionError):  # the association is over
-        answer = {}
-    status = answer.get("Status")
-    if status is None:
+        problems = _heard(heard, associations, work, told=told, idle=idle)
+    finally:
+        work.stopped.set()
+        for thread in threads:
+            thread.join()
+    if problems:
+        raise problems[0]
+
+
+def _heard(heard: queue.SimpleQueue, associations: int, work: _Work, *, told, idle) -> list[Exception]:
+    """Tell the outcomes of all associations until each has ended; gives what is wrong, the worst first.
+
+    That one of them could not be opened, or was lost, is no matter where the others have done all the work.
+    """
+    lost, worse, open_questions = [], [], False
+    while associations:
+        try:
+            said = heard.get(timeout=1)
+        except queue.Empty:
+            idle()
+            continue
+        if said is None:
+            associations -= 1
+        elif isinstance(said, Outcome):
+            open_questions |= not said.answered
+            told(said)
+        elif isinstance(said, Unreachable | Refused):
+            lost.append(said)
+        else:
+            worse.append(said)
+            work.stopped.set()
+    return [*worse, *(lost if worse or open_questions or work.todo else [])]
+
+
+# --- one object ------------------------------------------------------------------------------------------------------
+
+
+def _made(assoc: Association, each: Outgoing | None) -> Ready | None:
+    """What the peer does not take at all is not made. A problem waits until the object has its turn."""
+    if each is None:
+        return None
+    if each.own not in assoc.accepted and each.plain not in assoc.accepted:
+        return Ready(each, None)
+    try:
+        return Ready(each, each.made())
+    except Exception as problem:  # raised again when its turn comes
+        return Ready(each, problem)
+
+
+def _sent(assoc: Association, plainer: Plainer, ready: Ready, work: _Work) -> tuple[Outcome, Ready | None]:
+    """What the peer said to this object; and the next one, made while it thought about it."""
+    each, made = ready
+    if made is None:
+        return Outcome(each.key, None, f"{_not_taken(assoc, each)}.", final=True), None
+    if isinstance(made, CannotWrite):
+        return Outcome(each.key, None, str(made), final=True), None
+    if isinstance(made, Exception):
+        raise made
+    if made.TransferSyntaxUID != each.TransferSyntaxUID:
+        return Outcome(each.key, None, "The object made for sending is not what was announced.", final=True), None
+    ahead = None
+    with open(each.original, "rb", buffering=0) as original:
+        try:
+            context, body, said = _body(assoc, plainer, each, made, original.fileno())
+            assoc.send(context, _request(each, made), body)
+            ahead = _made(assoc, work.take())
+            answer = assoc.answer()
+        except NotPlain as problem:
+            sentence = f"{_not_taken(assoc, each)}, and it cannot be written without compression: {problem}."
+            return Outcome(each.key, None, sentence, final=True), None
+        except Lost:
+            answer, said = assoc.answered(), ""
+    return _told(each, answer, said), ahead
+
+
+def _body(assoc: Association, plainer: Plainer, each: Outgoing, made: Made, original: int) -> tuple[int, Body, str]:
+    """In which context the object goes, as what bytes, and what is to be said of that. Raises NotPlain.
+
+    A data set of odd length is not allowed (PS3.5 7.1.1), and DCMTK aborts at one.
+    """
+    length = made.size - made.dataset_offset
+    if each.own not in assoc.accepted:
+        context, taken = assoc.accepted[each.plain]
+        said = f"Sent as {UID(taken).name}: {_not_taken(assoc, each)}."
+        return context, _anew(plainer, each, made, taken), said
+    context, taken = assoc.accepted[each.own]
+    if length % 2 and taken in PLAIN:
+        with suppress(NotPlain):
+            return context, _anew(plainer, each, made, taken), "Sent with the padding that it lacked."
+    head = memoryview(made.head)[made.dataset_offset :]
+    body = Body(head, original, made.tail_offset, made.tail_end, made.foot)
+    return context, body, "Sent with a byte more than it has: its length is odd." if length % 2 else ""
+
+
+def _anew(plainer: Plainer, each: Outgoing, made: Made, syntax: str) -> Body:
+    fileno, length = plainer.write(made, each.original, syntax)
+    return Body(b"", fileno, 0, length)
+
+
+def _request(each: Outgoing, made: Made) -> dict[int, int | str]:
+    """A C-STORE-RQ (PS3.7 Table 9.3-1)."""
+    return {
+        CLASS: str(each.SOPClassUID),
+        COMMAND: C_STORE,
+        PRIORITY: MEDIUM,
+        DATA_SET: WITH_DATA_SET,
+        INSTANCE: made.SOPInstanceUID,
+    }
+
+
+def _not_taken(assoc: Association, each: Outgoing) -> str:
+    """The beginning of a sentence: what of this object it is that the peer does not take."""
+    name, syntax = UID(each.SOPClassUID).name, UID(each.TransferSyntaxUID).name
+    what = name if assoc.refused.get(each.own) == NO_SUCH_CLASS else f"{name} in {syntax}"
+    return f"{assoc.peer.ae_title} does not take {what}"
+
+
+def _told(each: Outgoing, answer: dict, said: str) -> Outcome:
+    if not answer:
         return Outcome(each.key, None, "The connection ended before the answer: unknown whether the object was stored.")
-    return _judged(each.key, status, str(answer.get("ErrorComment") or ""))
+    return _judged(each.key, answer[STATUS], said, bool(answer.get(ERROR_COMMENT)))
 
 
 # --- what a status means (PS3.4 Table B.2-1, PS3.7 annex C) ----------------------------------------------------------
@@ -152,133 +336,15 @@ MEANINGS = {
 RANGES = {0xA7: "out of resources", 0xA9: "the data set does not match its SOP class", 0xB0: "stored, with a warning"}
 
 
-def _judged(key: str, status: int, comment: str) -> Outcome:
+def _judged(key: str, status: int, said: str, comment: bool) -> Outcome:
     """The comment of the peer is not repeated where it may name the patient: only its presence is told."""
     if status == 0x0000:
-        return Outcome(key, status, "", accepted=True)
+        return Outcome(key, status, said, accepted=True)
     default = "cannot understand" if status >> 12 == 0xC else "a status that DICOM does not define"
     meaning = MEANINGS.get(status) or RANGES.get(status >> 8, default)
     more = " The archive's own log says more." if comment else ""
     if status >> 12 == 0xB:
-        return Outcome(key, status, f"The archive answered 0x{status:04X}: {meaning}.{more}", accepted=True)
+        sentence = f"The archive answered 0x{status:04X}: {meaning}.{more} {said}".rstrip()
+        return Outcome(key, status, sentence, accepted=True)
     sentence = f"The archive refused the object with 0x{status:04X}: {meaning}.{more}"
     return Outcome(key, status, sentence, final=status >> 8 != 0xA7)
-
-
-def _not_taken(peer: Peer, each: Outgoing, assoc: Association) -> Outcome:
-    results = {
-        (str(cx.abstract_syntax), str(cx.transfer_syntax[0])): cx.result
-        for cx in assoc.rejected_contexts
-        if cx.transfer_syntax
-    }
-    name, syntax = UID(each.SOPClassUID).name, UID(each.TransferSyntaxUID).name
-    what = name if results.get(each.pair) == 0x03 else f"{name} in {syntax}"
-    return Outcome(each.key, None, f"{peer.ae_title} does not take {what}.", final=True)
-
-
-# --- the association -------------------------------------------------------------------------------------------------
-
-
-class Brake(threading.Event):
-    """Holds the reactor of an association, which pynetdicom believes to pause when it may still take an answer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        super().set()
-        self.pulled = False
-        self.stopped = threading.Event()
-
-    def set(self) -> None:
-        if not self.pulled:
-            super().set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        if not self.is_set():
-            self.stopped.set()  # whoever comes here now stays until the brake is released
-        return super().wait(timeout)
-
-    def pull(self, assoc: Association) -> None:
-        self.clear()
-        self.pulled = True
-        while assoc.is_alive() and not self.stopped.wait(0.05):
-            pass
-
-    def release(self) -> None:
-        self.pulled = False
-        self.set()
-
-
-@contextmanager
-def _association(peer: Peer, pairs: Sequence[Pair]) -> Iterator[Association]:
-    """An association with one context a pair, so that the peer has no choice of syntax; released, or else aborted."""
-    assoc = _requested(peer, pairs)
-    if not assoc.is_established and not assoc.rejected_contexts:
-        raise _why_not(peer, assoc)
-    brake = assoc._reactor_checkpoint = Brake()
-    try:
-        if assoc.is_established:
-            brake.pull(assoc)
-            _bound(assoc)
-        yield assoc
-        assoc.release()
-    finally:
-        brake.release()
-        if assoc.is_established:
-            assoc.abort()
-
-
-def _requested(peer: Peer, pairs: Sequence[Pair]) -> Association:
-    try:
-        ae = AE(peer.calling_title)
-        ae.connection_timeout, ae.acse_timeout = peer.connection_timeout, peer.acse_timeout
-        ae.dimse_timeout, ae.network_timeout = peer.dimse_timeout, peer.dimse_timeout
-        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        contexts = [build_context(sop_class, syntax) for sop_class, syntax in pairs]
-        handlers = [(evt.EVT_CONN_OPEN, _set_up, [peer.dimse_timeout]), (evt.EVT_DATA_SENT, _acknowledge_at_once)]
-        return ae.associate(peer.host, peer.port, contexts, peer.ae_title, evt_handlers=handlers)
-    except ValueError as problem:
-        raise Refused(f"The settings of {peer.ae_title} are not valid: check both AE titles and the port.") from problem
-    except OSError as problem:
-        raise Unreachable(f"The host of {peer.ae_title} is not known: {peer.host}.") from problem
-
-
-def _set_up(event: evt.Event, seconds: float) -> None:
-    """Nagle's algorithm costs 40 ms an object; and a peer that takes no more bytes must not hold us for ever."""
-    line = event.assoc.dul.socket.socket
-    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    line.settimeout(seconds)
-
-
-def _acknowledge_at_once(event: evt.Event) -> None:
-    """A peer that uses Nagle's algorithm waits for our acknowledgement in the middle of its answer: another 40 ms."""
-    if QUICKACK is not None and event.assoc.dul.socket.socket:
-        event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)  # holds for the next packets only
-
-
-def _why_not(peer: Peer, assoc: Association) -> Exception:
-    where = f"{peer.ae_title} at {peer.host}:{peer.port}"
-    if not assoc.is_rejected:
-        return Unreachable(f"{where} does not answer, or ended the connection at once.")
-    primitive = assoc.acceptor.primitive
-    reason = primitive.reason_str
-    if primitive.result == 0x01:
-        return Refused(f"{where} does not accept us as {assoc.requestor.ae_title}: {reason}.")
-    return Unreachable(f"{where} does not accept a connection now: {reason}.")
-
-
-def _bound(assoc: Association) -> None:
-    """Read a file no faster than the network takes it, in pieces that also a peer without limits gets."""
-    for item in assoc.acceptor.user_information:
-        if isinstance(item, MaximumLengthNotification):
-            item.maximum_length_received = min(item.maximum_length_received or PDU_MAXIMUM, PDU_MAXIMUM)
-    dul, put = assoc.dul, assoc.dul.send_pdu
-
-    def send_pdu(primitive) -> None:
-        while isinstance(primitive, P_DATA) and dul.to_provider_queue.qsize() >= PDUS_AHEAD:
-            if not dul.is_alive():
-                raise ConnectionAbortedError("The connection ended while an object was sent.")
-            time.sleep(0.0005)
-        put(primitive)
-
-    dul.send_pdu = send_pdu

@@ -4,12 +4,13 @@ import pytest
 from pydicom import dcmread
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
-from policies.models import LedgerLine
+from policies.models import Destination, LedgerLine
 from reconciliation import delivery
 from reconciliation.dicom import edit
 from reconciliation.models import DeliveredInstance, Delivery, Study
 from reconciliation.release import release
 from tests import make
+from tests.wire.rawpeer import data, raw_peer, response
 
 pytestmark = pytest.mark.django_db
 
@@ -130,20 +131,58 @@ def test_a_study_is_delivered_only_when_every_destination_has_it(scripted, free_
     assert set(study.deliveries.values_list("state", flat=True)) == {"delivered", "queued"}
 
 
-def test_an_object_that_was_not_written_as_planned_stops_the_delivery(scripted, monkeypatch):
+def test_an_object_that_was_not_made_as_planned_stops_the_delivery(scripted, monkeypatch):
     port, got = scripted()
     made = released(port)
-    write = edit.write
+    make_it = edit.make
 
-    def wrong(original, target, changes):
-        write(original, target, [change for change in changes if change.path != "PatientID"])
+    def wrong(original, changes):
+        return make_it(original, [change for change in changes if change.path != "PatientID"])
 
-    monkeypatch.setattr(edit, "write", wrong)
+    monkeypatch.setattr(edit, "make", wrong)
     delivery.send(made.pk)
 
     made.refresh_from_db()
     assert (made.state, got) == ("refused", [])
-    assert "not written as planned" in made.problem
+    assert "not made as planned" in made.problem
+
+
+def test_what_was_told_before_the_line_broke_is_kept():
+    def script(wire):
+        wire.accept()
+        for _ in range(2):
+            number, _ = wire.message()
+            wire.send(data(response(number)))
+        wire.message()
+
+    with raw_peer(script) as port:
+        made = released(port, count=4)
+        delivery.send(made.pk)
+
+    made.refresh_from_db()
+    assert made.state == "queued"
+    assert made.problem == "SCRIPTED ended the connection in the middle."
+    assert sorted(DeliveredInstance.objects.values_list("accepted", flat=True)) == [False, True, True]
+
+
+def test_an_object_is_never_written_a_second_time(scripted, settings):
+    port, got = scripted()
+    made = released(port, count=2)
+    delivery.send(made.pk)
+
+    assert len(got) == 2
+    assert [path for path in settings.CACHE_DIR.rglob("*") if path.is_file()] == []
+
+
+def test_a_destination_that_takes_several_associations_gets_every_object_once(scripted, monkeypatch):
+    port, got = scripted()
+    made = released(port, count=6)
+    monkeypatch.setattr(Destination, "associations", 3, raising=False)
+    delivery.send(made.pk)
+
+    made.refresh_from_db()
+    assert made.state == "delivered"
+    assert len({ds.SOPInstanceUID for ds in got}) == len(got) == 6
 
 
 def test_a_mapping_that_is_not_the_released_one_is_never_sent(scripted):

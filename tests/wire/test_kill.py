@@ -14,15 +14,19 @@ from tests.wire.rest import Rest, furnish
 
 pytestmark = pytest.mark.django_db
 OBJECTS = 60
+SENT_IN_A_WHILE = 600  # so many that a worker can be killed in the middle of them
 
 
 @pytest.fixture
 def series(tmp_path) -> list[Path]:
+    return study_of(OBJECTS, tmp_path / "series")
+
+
+def study_of(objects: int, folder: Path) -> list[Path]:
     """One study of many small objects, as files."""
-    folder = tmp_path / "series"
     folder.mkdir()
     first = make.dataset()
-    for number in range(OBJECTS):
+    for number in range(objects):
         ds = make.dataset(StudyInstanceUID=first.StudyInstanceUID, SeriesInstanceUID=first.SeriesInstanceUID)
         ds.save_as(folder / f"{number:03}.dcm", enforce_file_format=True)
     return sorted(folder.iterdir())
@@ -81,11 +85,12 @@ def test_a_killed_intake_loses_nothing_and_doubles_nothing(new_portal, series, t
 
 
 def test_a_killed_worker_delivers_everything_once_restarted_and_only_under_the_local_identity(
-    new_portal, series, storescp, tmp_path
+    new_portal, storescp, tmp_path
 ):
     portal = new_portal("web", "storescp", "intake", "qcluster", IMGSHARE_DELIVERY_LEASE_SECONDS=3)
     access = furnish(portal, ae_title=storescp.ae_title, port=storescp.port)
     desk, officer = (Rest(portal, access["tokens"][name]) for name in ("desk", "releaser"))
+    series = study_of(SENT_IN_A_WHILE, tmp_path / "series")
     assert sender(portal, series, tmp_path / "sender.log").wait(60) == 0
     (study,) = desk.until(1, state="held")
     key, local = study["id"], {"value": "MRN1", "issuer": "LOCAL"}
@@ -105,6 +110,6 @@ def test_a_killed_worker_delivers_everything_once_restarted_and_only_under_the_l
     officer.until(1, state="delivered")
 
     arrived = [dcmread(path) for path in storescp.files()]
-    assert before < OBJECTS
-    assert len({ds.SOPInstanceUID for ds in arrived}) == OBJECTS
+    assert before < SENT_IN_A_WHILE
+    assert len({ds.SOPInstanceUID for ds in arrived}) == SENT_IN_A_WHILE
     assert {(ds.PatientID, ds.IssuerOfPatientID) for ds in arrived} == {("MRN1", "LOCAL")}

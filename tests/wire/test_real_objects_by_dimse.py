@@ -3,7 +3,7 @@
 import pytest
 
 from reconciliation import intake, stores
-from reconciliation.dicom import header, scp, scu
+from reconciliation.dicom import edit, header, scp, scu
 from reconciliation.dicom.arrival import Door, Origin
 from reconciliation.models import Instance
 from tests import make
@@ -26,7 +26,8 @@ def outgoing(path) -> scu.Outgoing | None:
         found = header.read(path)
     except header.Unreadable:
         return None
-    return scu.Outgoing(str(path), found.SOPClassUID, found.SOPInstanceUID, found.TransferSyntaxUID, lambda: path)
+    facts = found.SOPClassUID, found.SOPInstanceUID, found.TransferSyntaxUID
+    return scu.Outgoing(str(path), *facts, original=path, made=lambda: edit.make(path, []))
 
 
 def test_what_can_be_read_is_taken_in_by_the_dicom_door(shared, door):
