@@ -94,7 +94,8 @@ def test_a_killed_worker_delivers_everything_once_restarted_and_only_under_the_l
     assert sender(portal, series, tmp_path / "sender.log").wait(60) == 0
     (study,) = desk.until(1, state="held")
     key, local = study["id"], {"value": "MRN1", "issuer": "LOCAL"}
-    patient = desk.post("patients/", {"name": "Muster^Maria", "sex": "F", "identifiers": [local]})
+    known = {"name": "Mueller^Anna", "birth_date": "1961-03-04", "sex": "F", "identifiers": [local]}
+    patient = desk.post("patients/", known)
     desk.post(f"studies/{key}/map/", {"patient": patient["id"], "intent": "reference"})
     consent = {"basis": "treatment", "scope": ["care"], "evidence": "Referral of today"}
     desk.post(f"studies/{key}/clear/", {"consent": consent})
