@@ -16,6 +16,7 @@ from reconciliation.templatetags.shown import day
 PERSON_FIELDS = ("identifier", "family_name", "given_name", "birth_date", "sex")
 DATE_FIELDS = ("birth_date", "study_date")
 DIGITS = 9  # candidates that a key reaches
+UNLIKE = ("similar", "different")
 ALIKE = 0.7  # texts less alike than this have no single characters to compare
 FOUND = 20  # patients that a search shows
 
@@ -88,7 +89,8 @@ def board(study: Study, *, words: str = "", choice: str = "") -> Board:
     found = list(queries.search_patients(words).prefetch_related("orders")[:FOUND]) if words else []
     if choice and choice not in known and (patient := _patient_of(choice)) and patient not in found:
         found = [patient, *found]
-    shown = _grouped(candidate for patient in found for candidate in _compared(study, patient))
+    alike = {card.patient.pk for card in proposed if card.ambiguous}
+    shown = _grouped(each for patient in found for each in _compared(study, patient, alike=patient.pk in alike))
     proposed = [card for card in proposed if card.patient not in found]
     _finish(study, [*shown, *proposed])
     return Board(shown, proposed)
@@ -106,14 +108,14 @@ def _proposals(study: Study) -> Iterable[Candidate]:
         yield Candidate(row.patient, row.order, row.score, row.klass, row.evidence, row.ambiguous)
 
 
-def _compared(study: Study, patient: Patient) -> Iterable[Candidate]:
+def _compared(study: Study, patient: Patient, *, alike: bool) -> Iterable[Candidate]:
     """A patient whom a person looked up: compared by the same rules as the proposals."""
     known = {str(row.pk): row for row in (patient, *queries.open_orders(patient))}
     who, which = matching.person(study), matching.exam(study)
     for candidate in matching.candidates_of(patient, who, which):
         match = rules.compare(who, which, candidate)
         order = known[match.key] if isinstance(known[match.key], Order) else None
-        yield Candidate(patient, order, match.score, match.klass, [vars(each) for each in match.evidence])
+        yield Candidate(patient, order, match.score, match.klass, matching.as_json(match.evidence), alike)
 
 
 def _grouped(candidates: Iterable[Candidate]) -> list[Card]:
@@ -122,16 +124,18 @@ def _grouped(candidates: Iterable[Candidate]) -> list[Card]:
     for each in candidates:
         card = cards.setdefault(each.patient.pk, Card(each.patient))
         if not card.rows:
-            card.rows = _rows(each.evidence, person=True)
+            card.rows = rows(each.evidence, person=True)
         if each.order is None or card.score is None:
             card.score, card.klass = each.score, each.klass
         card.ambiguous = card.ambiguous or each.ambiguous
         if each.order is not None:
-            rows = _rows(each.evidence, person=False)
+            which = rows(each.evidence, person=False)
             card.options.append(
-                Option(f"order:{each.order.pk}", each.order, each.score, each.klass, each.ambiguous, rows)
+                Option(f"order:{each.order.pk}", each.order, each.score, each.klass, each.ambiguous, which)
             )
     for card in cards.values():
+        for option in card.options:
+            option.ambiguous = card.ambiguous
         card.options.append(Option(f"patient:{card.patient.pk}"))
     return list(cards.values())
 
@@ -147,7 +151,8 @@ def _finish(study: Study, cards: list[Card]) -> None:
         option.taken = bool(option.order and option.order.pk in taken)
 
 
-def _rows(evidence: list[dict], *, person: bool) -> list[Row]:
+def rows(evidence: list[dict], *, person: bool) -> list[Row]:
+    """The evidence about the person, or about the order."""
     return [_row(each) for each in evidence if (each["field"] in PERSON_FIELDS) == person]
 
 
@@ -156,7 +161,7 @@ def _row(each: dict) -> Row:
     is_date = each["field"] in DATE_FIELDS
     if is_date:
         incoming, local = day(incoming), day(local)
-    differs = each["agreement"] in ("similar", "different")
+    differs = each["agreement"] in UNLIKE
     compare = day_marks if is_date else marks
     marked = compare(incoming, local) if differs else ([Mark(incoming, False)], [Mark(local, False)])
     return Row(each["agreement"], each["field"], each["rule"], *marked)

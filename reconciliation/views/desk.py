@@ -6,9 +6,12 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST
 
 from orders import generation
+from policies import authority
+from policies.models import Power
 from reconciliation import clearance, delivery, intake, mapping, matching, queue, release, workflow
 from reconciliation.forms import Again, Choice, Clearance, Generation, Rejection, Release, read, version
-from reconciliation.models import Delivery, Study
+from reconciliation.models import Delivery, Mapping, Study
+from reconciliation.templatetags.shown import day, person
 from reconciliation.views.study import after
 
 
@@ -33,8 +36,16 @@ def map_(request: HttpRequest, key) -> HttpResponse:
     study = _seen(request, key)
     said = read(Choice(request.POST))
     mapped = mapping.apply(study, by=request.user, intent=said["intent"], shown=said["shown"], **said["choice"])
-    messages.success(request, f"Mapped to {mapped.order or 'the patient, without an order'}. Record the consent next.")
+    messages.success(request, f"Mapped to {_named(mapped)}.")
     return after(request, study, "map")
+
+
+def _named(mapped: Mapping) -> str:
+    """Patient and order of a mapping, to be read before going on."""
+    patient, order = mapped.patient, mapped.order
+    born = f" ({day(patient.birth_date)})" if patient.birth_date else ""
+    which = f": {order.description} {order.accession_number}".rstrip() if order else ", without an order"
+    return f"{person(patient.name)}{born}{which}"
 
 
 @require_POST
@@ -58,7 +69,8 @@ def clear(request: HttpRequest, key) -> HttpResponse:
         rule_reason=said["rule_reason"],
         overrides=form.overrides(),
     )
-    messages.success(request, "Cleared. It waits for a releasing officer.")
+    another = authority.why_not(request.user, Power.RELEASE, source=study.source)
+    messages.success(request, f"Cleared. {'It waits for a releasing officer.' if another else 'It can be released.'}")
     return after(request, study, "clear")
 
 

@@ -15,7 +15,8 @@ from reconciliation import queue
 from reconciliation.models import Study
 from reconciliation.views import searches
 
-FILTERS = ("state", "source", "modality", "class", "mine")
+FILTERS = ("state", "late", "source", "modality", "class", "mine")
+LATE = {"state": "released", "late": "1"}  # what the tab "late" asks for
 MODALITIES = ("CR", "CT", "DX", "MG", "MR", "NM", "OT", "PT", "RF", "SC", "SR", "US", "XA")
 TABS = (
     ("open", _("All open")),
@@ -23,6 +24,7 @@ TABS = (
     ("mapped", _("Mapped")),
     ("cleared", _("Cleared")),
     ("released", _("Released")),
+    ("late", _("Not arrived")),
     ("delivered", _("Delivered")),
     ("rejected", _("Rejected")),
     ("receiving", _("Receiving")),
@@ -46,19 +48,28 @@ def tabs(request: HttpRequest, chosen: dict[str, str]) -> list[dict]:
     """The states with their counts and addresses, the other filters kept."""
     counts = queue.counts(request.user)
     counts["open"] = sum(counts[state] for state in queue.OPEN_STATES)
-    kept = {name: value for name, value in chosen.items() if name != "state"}
+    counts["late"] = queue.studies(request.user, LATE).count()
+    kept = {name: value for name, value in chosen.items() if name not in LATE}
     if "search" in request.GET:
         kept["search"] = request.GET["search"]
     return [
         {
-            "state": state,
+            "name": name,
             "words": words,
-            "count": counts[state],
-            "address": "?" + urlencode({"state": state, **kept}),
-            "here": state == chosen["state"],
+            "count": counts[name],
+            "address": "?" + urlencode(_asked(name) | kept),
+            "here": name == _tab(chosen),
         }
-        for state, words in TABS
+        for name, words in TABS
     ]
+
+
+def _tab(chosen: dict[str, str]) -> str:
+    return "late" if "late" in chosen else chosen["state"]
+
+
+def _asked(tab: str) -> dict[str, str]:
+    return LATE if tab == "late" else {"state": tab}
 
 
 @require_GET
@@ -73,7 +84,9 @@ def show(request: HttpRequest) -> HttpResponse:
     context = {
         "tabs": tabs(request, chosen),
         "chosen": chosen,
-        "narrowed": bool(set(chosen) - {"state"} or words),
+        "tab": _tab(chosen),
+        "whole": urlencode(_asked(_tab(chosen))),
+        "narrowed": bool(set(chosen) - set(LATE) or words),
         "words": words,
         "foreign": foreign,
         "page": page,

@@ -1,15 +1,21 @@
 """Lists to look things up in: submissions, arrivals that could not be read, and the ledger."""
 
+from datetime import date, datetime, time
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
+from django.utils.dateparse import parse_date
 from django.views.decorators.http import require_GET
 
 from policies import authority
 from policies.models import LedgerLine, Power
-from reconciliation import queue, workflow
+from policies.problems import Invalid
+from reconciliation import queue
 
 LINES = 50  # of the ledger on one page
-VERBS = (*workflow.MOVES, "receive", "generate", "take over", "retry delivery", "delivery refused")
+FILTERS = ("verb", "actor", "subject", "from", "to")
+YEARS = range(2000, 2200)  # that a line may be of
 
 
 @require_GET
@@ -29,7 +35,7 @@ def unreadable(request: HttpRequest) -> HttpResponse:
 def ledger(request: HttpRequest) -> HttpResponse:
     """Every deed, newest first; pages by the number of the line."""
     authority.require(request.user, Power.AUDIT)
-    filters = {name: value for name in ("verb", "actor", "subject") if (value := request.GET.get(name, "").strip())}
+    filters = {name: value for name in FILTERS if (value := request.GET.get(name, "").strip())}
     lines = _filtered(filters)
     before = request.GET.get("before", "")
     if before.isascii() and before.isdigit():
@@ -41,7 +47,7 @@ def ledger(request: HttpRequest) -> HttpResponse:
     context = {
         "lines": found[:LINES],
         "filters": filters,
-        "verbs": sorted(VERBS),
+        "verbs": LedgerLine.objects.order_by("verb").values_list("verb", flat=True).distinct(),
         "next": address.urlencode() if len(found) > LINES else "",
     }
     return render(request, "reconciliation/ledger.html", context)
@@ -55,4 +61,22 @@ def _filtered(filters: dict[str, str]):
         lines = lines.filter(actor__icontains=actor)
     if subject := filters.get("subject"):
         lines = lines.filter(subject_key=subject)
+    if begin := filters.get("from"):
+        lines = lines.filter(at__gte=_at(_day(begin), time.min))
+    if end := filters.get("to"):
+        lines = lines.filter(at__lte=_at(_day(end), time.max))
     return lines
+
+
+def _day(text: str) -> date:
+    try:
+        day = parse_date(text)
+    except ValueError:
+        day = None
+    if day is None or day.year not in YEARS:
+        raise Invalid("The ledger cannot be asked for this day. Write it like 2026-03-04.")
+    return day
+
+
+def _at(day: date, hour: time) -> datetime:
+    return timezone.make_aware(datetime.combine(day, hour))

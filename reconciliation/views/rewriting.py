@@ -6,7 +6,7 @@ from typing import NamedTuple
 from policies.rules.coercion import Action, Change, Value
 from policies.rules.values import called
 from reconciliation.templatetags.shown import day
-from reconciliation.views.cards import Mark, marks
+from reconciliation.views.cards import Mark, day_marks, marks
 
 
 class Line(NamedTuple):
@@ -49,7 +49,8 @@ def _line(change: Change) -> Line:
     items = _leaves(change.new)
     if items:
         before, after = ("" if change.action == Action.APPEND else before), ""
-    compared = marks(before, after) if before and after else ([Mark(before, False)], [Mark(after, False)])
+    compare = day_marks if change.path.endswith("Date") else marks
+    compared = compare(before, after) if before and after else ([Mark(before, False)], [Mark(after, False)])
     return Line(called(change.path), change.action.value, *compared, items, _rule(change))
 
 

@@ -5,13 +5,16 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from orders.models import Order, Patient
 from policies import audit, authority, retention
 from policies.consent import Basis, Purpose
-from policies.models import Destination, Intent, Power, Procedure, Reason, RetentionRule
+from policies.models import Destination, Intent, Power, Procedure, Reason, RetentionRule, User
 from policies.problems import Conflict, Denied, Invalid
+from policies.rules.matching import Class
+from policies.rules.quality import Severity
 from reconciliation import clearance, delivery, forms, lease, mapping, queue, workflow
 from reconciliation.models import Delivery, Finding, Study
 from reconciliation.views import cards, pictures, rewriting, searches
@@ -22,6 +25,15 @@ GRAVEST = (Finding.Severity.BLOCK, Finding.Severity.OVERRIDE, Finding.Severity.W
 HISTORY = 50  # lines shown on the page; the ledger has the rest
 # Where work goes on after a step: the desk returns to what is held, the releasing officer to what is cleared.
 GOES_ON = {"release": State.CLEARED, **dict.fromkeys(("settle", "map", "unmap", "clear", "reject"), State.HELD)}
+# What a study in a state waits for: who may not take this step only reads, and keeps nobody out by looking.
+MAIN = {
+    State.RECEIVING: "settle",
+    State.HELD: "map",
+    State.MAPPED: "clear",
+    State.CLEARED: "release",
+    State.REJECTED: "reinstate",
+}
+OFFICER = "A releasing officer must override this."
 GIVEN_BACK = ("clear", "release", "reject")  # the verbs that end the lease: the next person must not find it taken
 
 
@@ -43,7 +55,7 @@ def after(request: HttpRequest, study: Study, verb: str, **more) -> HttpResponse
 def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = "") -> dict:
     """What the page shows. `did` is the step just taken; `choice` is "order:<key>" or "patient:<key>"."""
     did = did or request.GET.get("did", "")
-    offered = workflow.offered(study, request.user)
+    offered = _offered(study, request.user)
     findings = sorted(study.findings.select_related("overridden_by"), key=lambda one: GRAVEST.index(one.severity))
     found = {
         "study": study,
@@ -52,15 +64,49 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
         "barred": _barred_throughout(offered),
         "holder": lease.holder(study),
         "leasing": did not in GIVEN_BACK,
-        "may_lease": not lease.why_not_take(study, request.user),
+        "only_read": _why_only_read(study, request.user),
         "pictures": pictures.of_study(study),
         "findings": findings,
         "blocking": [one for one in findings if one.is_open and one.severity == "block"],
+        **_overriding(request, study, findings),
+        "first_part": _first_part(request, study),
         "history": audit.history(study)[:HISTORY],
         "reasons": Reason.objects.filter(active=True) if "reject" in offered else (),
         **_going_on(request, study, did),
     }
     return found | STAGES.get(study.state, _decided)(request, study, choice or request.GET.get("choice", ""))
+
+
+def _offered(study: Study, user: User) -> dict[str, str]:
+    """The steps of this state. Rejecting is not spoken of to those who may never do it."""
+    offered = workflow.offered(study, user)
+    if authority.why_not(user, Power.REJECT, source=study.source):
+        offered.pop("reject", None)
+    return offered
+
+
+def _why_only_read(study: Study, user: User) -> str:
+    """Say why a person may not take the step that a study in this state waits for, or ""."""
+    if study.state not in MAIN:
+        return "No step is left to take."
+    return authority.why_not(user, workflow.MOVES[MAIN[study.state]].power, source=study.source)
+
+
+def _overriding(request: HttpRequest, study: Study, findings: list[Finding]) -> dict:
+    """The findings that somebody must override, and what to say to a person who may not."""
+    barred = authority.why_not(request.user, Power.OVERRIDE, source=study.source)
+    to_override = [one for one in findings if one.is_open and one.severity == Severity.OVERRIDE]
+    return {
+        "may_not_override": barred,
+        "to_override": to_override,
+        "officer": OFFICER if barred and to_override else "",
+    }
+
+
+def _first_part(request: HttpRequest, study: Study) -> Study | None:
+    """The part that this one follows, when this person may see it."""
+    parts = queue.visible_to(request.user).select_related("local_patient", "order")
+    return parts.filter(pk=study.follows_id).first() if study.follows_id else None
 
 
 def _barred_throughout(offered: dict[str, str]) -> str:
@@ -90,24 +136,28 @@ def _undecided(request: HttpRequest, study: Study, choice: str) -> dict:
         "words_searched": words,
         "foreign": foreign,
         "intents": Intent.choices,
-        "procedures": _procedures(study),
+        **_procedures(study),
         "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
         **(_preview(study, chosen) if chosen else {}),
     }
 
 
-def _procedures(study: Study) -> list[Procedure]:
-    """Those for the modality of the study first."""
+def _procedures(study: Study) -> dict:
+    """Those for the modality of the study first; the only one for it is ready to be taken."""
     found = list(Procedure.objects.filter(active=True))
-    return sorted(found, key=lambda one: (one.modality not in study.modalities, bool(one.modality), one.meaning))
+    fitting = [one for one in found if one.modality in study.modalities]
+    found.sort(key=lambda one: (one.modality not in study.modalities, bool(one.modality), one.meaning))
+    return {"procedures": found, "fitting": fitting[0] if len(fitting) == 1 else None}
 
 
 def _preview(study: Study, chosen: Order | Patient) -> dict:
+    against = _against(study, chosen)
     try:
         changes = mapping.preview(study, **{chosen._meta.model_name: chosen})
     except Invalid as refusal:
-        return {"cannot": str(refusal)}
+        return {"cannot": str(refusal), **against}
     return {
+        **against,
         "groups": rewriting.groups(changes),
         "number_of_changes": len(changes),
         "preview": True,
@@ -115,24 +165,33 @@ def _preview(study: Study, chosen: Order | Patient) -> dict:
     }
 
 
+def _against(study: Study, chosen: Order | Patient) -> dict:
+    """What speaks against a choice, and whether somebody would have to override it."""
+    order = chosen if isinstance(chosen, Order) else None
+    found = mapping.objections(study, patient=order.patient if order else chosen, order=order)
+    return {"objections": found, "must_override": any(one.severity == Severity.OVERRIDE for one in found)}
+
+
 def _decided(request: HttpRequest, study: Study, choice: str) -> dict:
     changes = mapping.changes(study.mapping) if study.mapping else []
     decided = {
         "groups": rewriting.groups(changes),
         "number_of_changes": len(changes),
-        "evidence": _evidence(study),
+        **_evidence(study),
     }
     if study.retention:
         decided["keep_until"] = retention.until(study.received_at.date(), study.retention.period)
     return decided
 
 
-def _evidence(study: Study) -> list[cards.Row]:
-    """How the patient decided for compares with the patient as received."""
-    if study.local_patient is None:
-        return []
-    board = cards.board(study, choice=f"patient:{study.local_patient_id}")
-    return next((c.rows for c in [*board.found, *board.proposed] if c.patient == study.local_patient), [])
+def _evidence(study: Study) -> dict:
+    """How what was decided for compared with what was received, when it was decided."""
+    if study.mapping is None:
+        return {}
+    who = cards.rows(study.mapping.evidence, person=True)
+    which = cards.rows(study.mapping.evidence, person=False) if study.mapping.order_id else []
+    unlike = any(row.agreement in cards.UNLIKE for row in [*who, *which])
+    return {"who": who, "which": which, "doubtful": unlike or study.mapping.klass != Class.STRONG}
 
 
 def _to_clear(request: HttpRequest, study: Study, choice: str) -> dict:
@@ -143,8 +202,6 @@ def _to_clear(request: HttpRequest, study: Study, choice: str) -> dict:
         "proposed_rule": rule,
         "proposed_until": rule and retention.until(study.received_at.date(), rule.period),
         "rules": RetentionRule.objects.filter(active=True),
-        "may_not_override": authority.why_not(request.user, Power.OVERRIDE, source=study.source),
-        "to_override": [one for one in study.findings.all() if one.is_open and one.severity == "override"],
     }
 
 
@@ -157,9 +214,23 @@ def _to_release(request: HttpRequest, study: Study, choice: str) -> dict:
 
 
 def _on_its_way(request: HttpRequest, study: Study, choice: str) -> dict:
+    return _decided(request, study, choice) | _sending(request, study)
+
+
+def _sending(request: HttpRequest, study: Study) -> dict:
     found = ladders(request, study)
-    refused = any(one.state == Delivery.State.REFUSED for one, _barred in found)
-    return _decided(request, study, choice) | {"ladders": found, "refused": refused}
+    return {"ladders": found, "troubles": [trouble for one, _barred in found if (trouble := _trouble(one))]}
+
+
+def _trouble(one: Delivery) -> str:
+    """Say what keeps a delivery from arriving, or ""."""
+    if one.state == Delivery.State.REFUSED:
+        return f"The delivery to {one.destination} is refused: a person must act, then send it again above."
+    if one.state == Delivery.State.QUEUED and one.attempts:
+        times = "once" if one.attempts == 1 else f"{one.attempts} times"
+        again = f"{timezone.localtime(one.due_at):%H:%M}"
+        return f"The delivery to {one.destination} is delayed. {one.problem} Tried {times}, again at {again}."
+    return ""
 
 
 def ladders(request: HttpRequest, study: Study) -> list[tuple]:
@@ -214,7 +285,7 @@ def deliveries(request: HttpRequest, key) -> HttpResponse:
     study = queue.get(request.user, key)
     if not request.htmx:
         return redirect("study", study.pk)
-    response = render(request, "reconciliation/_deliveries.html", {"study": study, "ladders": ladders(request, study)})
+    response = render(request, "reconciliation/_ladders.html", {"study": study, **_sending(request, study)})
     if study.state != request.GET.get("state"):
         response["HX-Refresh"] = "true"
     return response
@@ -241,8 +312,10 @@ def _reload(study: Study) -> HttpResponse:
 
 def _poll_lease(request: HttpRequest, study: Study, *, seen: int, shown: str) -> HttpResponse:
     """What is typed is never lost to a reload: only a page just opened, or one that was barred, is loaded again."""
+    only_read = _why_only_read(study, request.user)
     try:
-        lease.take(study, by=request.user)
+        if not only_read:
+            lease.take(study, by=request.user)
     except (Conflict, Denied):
         study = get_object_or_404(Study.objects.select_related("source", "lease_by"), pk=study.pk)
         if shown == "other":
@@ -257,7 +330,7 @@ def _poll_lease(request: HttpRequest, study: Study, *, seen: int, shown: str) ->
         "study": study,
         "seen": seen,
         "holder": holder,
-        "may_lease": True,
+        "only_read": only_read,
         "leasing": True,
         "stale": study.version != seen,
     }

@@ -21,7 +21,7 @@ def policies():
     make.reason()
     make.procedure()
     make.sequence()
-    make.destination()
+    make.destination(offered=True)
 
 
 @pytest.fixture
@@ -36,6 +36,7 @@ def address(study) -> str:
 
 def leased(page) -> None:
     expect(page.locator("#lease")).to_contain_text("Yours until")
+    expect(page.locator(".htmx-added, .htmx-settling")).to_have_count(0)  # what was put in listens by now
 
 
 def focused(page, selector: str) -> None:
@@ -55,7 +56,7 @@ def test_a_study_is_mapped_cleared_and_released_by_keyboard_alone(page, sign_in,
     keys.press("i")
     keys.press("Space")
     keys.press("Enter")
-    expect(page.locator(".result")).to_contain_text("Mapped to CT chest")
+    expect(page.locator(".result")).to_contain_text(f"MUELLER, Anna (1961-03-04): CT chest {order.accession_number}.")
     focused(page, ".result")
     keys.press("i")
     keys.press("Space")
@@ -73,7 +74,6 @@ def test_a_study_is_mapped_cleared_and_released_by_keyboard_alone(page, sign_in,
     leased(page)
     keys.press("i")
     focused(page, "[name=to]")
-    keys.press("Tab")
     keys.press("Enter")
     expect(page.locator(".result")).to_contain_text("Released to PACS. 1 delivery waiting.")
 
@@ -88,7 +88,7 @@ def test_a_study_is_mapped_cleared_and_released_by_mouse(page, sign_in, order, p
     page.get_by_role("link", name="MUELLER, Anna").click()
     page.get_by_role("radio", name=re.compile(order.accession_number)).check()
     page.get_by_role("radio", name="To be read here").check()
-    page.get_by_role("button", name="Map to this order").click()
+    page.get_by_role("button", name="Map", exact=True).click()
     page.get_by_role("radio", name="Consent of the patient").check()
     page.get_by_label("Given by").fill("Anna Mueller")
     page.get_by_label("Evidence").fill("Form 12")
@@ -120,13 +120,13 @@ def test_someone_elses_lease_shows_and_is_taken_over_with_a_reason(page, sign_in
     lease.take(study, by=lee)
     sign_in(page, make.user("desk"))
     page.goto(address(study))
-    expect(page.get_by_role("button", name="Map to this order")).to_be_disabled()
+    expect(page.get_by_role("button", name="Map", exact=True)).to_be_disabled()
     page.locator("summary", has_text="Lee has this study open since").click()
     page.get_by_label("Why do you take it over?").fill("Lee has gone home")
     page.get_by_role("button", name="Take over").click()
 
     leased(page)
-    expect(page.get_by_role("button", name="Map to this order")).to_be_enabled()
+    expect(page.get_by_role("button", name="Map", exact=True)).to_be_enabled()
 
 
 def test_leaving_the_page_gives_the_study_back(page, sign_in):
@@ -317,3 +317,103 @@ def test_a_change_meanwhile_is_said_on_the_open_page(page, sign_in):
     page.evaluate("window.dispatchEvent(new Event('focus'))")
 
     expect(page.locator("#lease")).to_contain_text("Changed since you opened it.")
+
+
+def test_a_form_that_opens_takes_the_focus_and_single_keys_rest(page, sign_in):
+    study, lee = make.study("held"), make.user("lee", group="Reconciliation")
+    make.study("held", PatientID="OUT-2")
+    lease.take(study, by=lee)
+    sign_in(page, make.user("desk"))
+    page.goto(address(study))
+    page.locator("summary", has_text="Lee has this study open since").click()
+    focused(page, "#lease [name=reason]")
+    page.keyboard.type("now please")
+    expect(page.locator("#lease [name=reason]")).to_have_value("now please")
+    page.locator("#title").focus()
+    page.keyboard.type("n")
+    page.wait_for_timeout(300)
+    assert page.url.endswith(address(study))
+
+    page.keyboard.press("Escape")
+    focused(page, "#lease summary")
+    page.keyboard.type("n")
+    page.wait_for_timeout(300)
+    assert page.url.endswith(address(study))
+
+
+@pytest.mark.parametrize("words", ["Undo the mapping", "Reject"])
+def test_the_first_field_of_a_step_has_the_focus(page, sign_in, policies, words):
+    study = make.study("mapped")
+    sign_in(page, make.user("releaser"))
+    page.goto(address(study))
+    leased(page)
+    page.locator("summary", has_text=words).click()
+
+    focused(page, "details.drawer[open] :is(input:not([type=hidden]), select)")
+
+
+def test_what_speaks_against_a_choice_is_said_before_and_after(page, sign_in, axe, policies):
+    study, order = make.study("held", PatientSex="M"), make.order(make.patient())
+    sign_in(page, make.user("desk"))
+    page.goto(f"{address(study)}?choice=order:{order.pk}")
+    leased(page)
+    expect(page.locator("#changes [role=alert]")).to_contain_text("another sex")
+    page.get_by_role("radio", name="To be read here").check()
+    expect(page.locator("#map-form")).to_contain_text("Needs an override by somebody who may.")
+    both_schemes(page, axe)
+    page.get_by_role("button", name="Map", exact=True).click()
+
+    expect(page.locator(".decided")).to_contain_text("conflict")
+    expect(page.locator(".decided .different").first).to_be_visible()
+    expect(page.locator(".findings")).to_contain_text("A releasing officer must override this.")
+    expect(page.get_by_role("button", name="Clear for release")).to_be_disabled()
+    both_schemes(page, axe)
+
+
+def test_a_refusal_takes_the_place_of_what_went_well_before(page, sign_in, order, policies, complaints):
+    complaints.expect("409")
+    study = make.study("held")
+    sign_in(page, make.user("desk"))
+    page.goto(f"{address(study)}?choice=order:{order.pk}")
+    leased(page)
+    page.get_by_role("radio", name="To be read here").check()
+    page.get_by_role("button", name="Map", exact=True).click()
+    expect(page.locator(".result")).to_contain_text("Mapped to MUELLER, Anna")
+    expect(page.locator("#lease [name=shown]")).to_have_value("mine")  # its first look is over: no reload any more
+    Study.objects.filter(pk=study.pk).update(version=9)
+    page.locator("summary", has_text="Undo the mapping").click()
+    page.locator(".drawer[open] button").click()
+
+    focused(page, "#refusal")
+    expect(page.locator(".result")).to_have_count(0)
+    expect(page.locator("#refusal a")).to_have_text("Load the page again")
+
+
+def test_who_may_not_take_the_next_step_keeps_nobody_out(page, sign_in):
+    study = make.study("cleared")
+    sign_in(page, make.user("desk"))
+    page.goto(address(study))
+    expect(page.locator("#lease")).to_contain_text("Read only.")
+    page.evaluate("window.dispatchEvent(new Event('focus'))")
+    page.wait_for_timeout(500)
+
+    study.refresh_from_db()
+    assert study.lease_by is None
+    expect(page.locator("summary", has_text="Undo the mapping")).to_be_visible()
+
+
+def test_a_delivery_that_does_not_arrive_is_seen_in_the_queue_and_on_the_page(page, sign_in, axe):
+    study = make.study("released")
+    Delivery.objects.update(attempts=3, problem="ARCHIVE does not answer.")
+    sign_in(page, make.user("releaser"))
+    page.goto("/")
+    page.get_by_role("link", name="Not arrived").click()
+    expect(page.locator("tr", has_text="MUELLER")).to_contain_text("delivery delayed")
+    both_schemes(page, axe)
+    page.goto(address(study))
+    expect(page.locator(".bar")).to_contain_text("ARCHIVE does not answer. Tried 3 times, again at")
+    Delivery.objects.update(state="refused")
+    page.evaluate("htmx.ajax('GET', document.getElementById('deliveries').getAttribute('hx-get'), '#deliveries')")
+
+    expect(page.locator(".bar")).to_contain_text("is refused: a person must act")
+    both_schemes(page, axe)

@@ -1,13 +1,17 @@
 // Keys of the desk. An element says its own key (data-key); links and buttons are pressed, fields get the focus.
-// Single keys rest while somebody types, and can be switched off (WCAG 2.1.4).
+// Single keys rest in a field and while a form is open, and can be switched off (WCAG 2.1.4).
 "use strict";
 {
   const STORED = "single-keys";
-  const TYPED = "textarea, select, [contenteditable], input:not([type=radio], [type=checkbox])";
+  const FIELD = "textarea, select, input:not([type=hidden])";
+  const RESTING = `${FIELD}, summary, [contenteditable]`;
+  const CANDIDATE = "input[name=choice]"; // chosen by a key, and the next key goes on from there
+  const FORM = "details.drawer[open], details.generate[open]";
   let prefix = "";
+  let opening = null; // the details whose summary was pressed last
 
   const on = () => localStorage.getItem(STORED) !== "off";
-  const typing = (target) => target.matches?.(TYPED);
+  const resting = (target) => target.matches?.(RESTING) && !target.matches(CANDIDATE);
   const refusal = () => document.getElementById("refusal");
 
   function press(element) {
@@ -27,7 +31,7 @@
   function key(event) {
     if (event.key === "Escape") return leave(event);
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !on()) return;
-    if (typing(event.target) || document.querySelector("dialog[open]")) return;
+    if (resting(event.target) || document.querySelector(`dialog[open], ${FORM}`)) return;
     const pressed = prefix + event.key;
     prefix = "";
     if (pressed === "g") prefix = "g ";
@@ -42,18 +46,22 @@
   }
 
   function leave(event) {
-    const drawer = event.target.closest?.("details.drawer[open]");
-    if (drawer) {
-      drawer.open = false;
-      drawer.querySelector("summary").focus();
-    } else if (typing(event.target)) event.target.blur();
+    const form = event.target.closest?.(FORM) ?? document.querySelector(FORM);
+    if (form) {
+      form.open = false;
+      form.querySelector("summary").focus();
+    } else if (resting(event.target)) event.target.blur();
   }
 
   document.addEventListener("keydown", key);
   document.addEventListener("click", (event) => {
+    opening = event.target.closest("summary")?.parentElement ?? null;
     const opener = event.target.closest("[data-opens]");
     if (opener) document.getElementById(opener.dataset.opens).showModal();
   });
+  document.addEventListener("toggle", (event) => {
+    if (event.target === opening && opening.open) opening.querySelector(FIELD)?.focus();
+  }, true);
   document.addEventListener("DOMContentLoaded", () => {
     const choice = document.getElementById("keys-on");
     if (!choice) return;
@@ -61,11 +69,18 @@
     choice.addEventListener("change", () => localStorage.setItem(STORED, choice.checked ? "on" : "off"));
   });
 
+  // What went well before is not to be read beside what was refused now.
+  function refused() {
+    document.querySelector(".results")?.replaceChildren();
+    refusal().scrollIntoView({ block: "nearest" });
+  }
+
   // An answer that never came, or a crash: said where refusals are said.
   for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
     document.addEventListener(failure, (event) => {
       if (event.detail.requestConfig?.verb === "get" || event.detail.elt?.id === "lease") return;
       refusal().textContent = refusal().dataset.noAnswer;
+      refused();
     });
   }
   document.addEventListener("htmx:beforeRequest", (event) => {
@@ -73,6 +88,8 @@
   });
   document.addEventListener("htmx:afterSwap", (event) => {
     const asked = event.detail.requestConfig?.elt;
-    if (event.detail.target.id === "refusal" && asked?.matches("form, input")) refusal().focus();
+    if (event.detail.target.id !== "refusal") return;
+    refused();
+    if (asked?.matches("form, input")) refusal().focus();
   });
 }

@@ -6,7 +6,10 @@
 
   function sayWhatIsMissing() {
     const line = document.querySelector("#map-form .missing");
-    if (line) line.textContent = !chosen("choice") ? line.dataset.nothing : !chosen("intent") ? line.dataset.purpose : "";
+    if (!line) return;
+    const missing = !chosen("choice") ? line.dataset.nothing : !chosen("intent") ? line.dataset.purpose : "";
+    const against = document.querySelector("#changes .objections:not(.doubt)");
+    line.textContent = [missing, against ? line.dataset.override : ""].join(" ").trim();
   }
 
   // After a step the result is read first; after a search the number found; a list of changes takes no focus.

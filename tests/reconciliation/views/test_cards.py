@@ -3,11 +3,14 @@
 from datetime import date, timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from policies.rules.coercion import Action, Change
 from reconciliation.templatetags import shown
 from reconciliation.views import cards, rewriting
+from tests import make
+from tests.reconciliation.views.browsing import text
 
 
 def marked(marks) -> str:
@@ -45,6 +48,29 @@ def test_values_that_stay_are_collapsed_and_groups_keep_their_order():
     assert [line.name for line in patient.lines] == ["Patient's Name"]
     assert patient.unchanged == ["Patient's Sex"]
     assert order.name == "order"
+
+
+def test_a_swapped_birth_date_is_marked_in_the_changes_as_in_the_evidence():
+    (group,) = rewriting.groups([change("PatientBirthDate", old=["19721103"], new="19720311")])
+
+    assert marked(group.lines[0].before) == "1972-[11]-[03]"
+    assert marked(group.lines[0].after) == "1972-[03]-[11]"
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("data_dir")
+@pytest.mark.parametrize("words", ["", "Mueller"])
+def test_patients_who_are_alike_have_no_percentage(desk, words):
+    make.order(make.patient("Mueller^Anna"))
+    make.order(make.patient("Mueller^Anna"))
+    study = make.study("held")
+    address = reverse("study", args=[study.pk])
+
+    page = text(desk.get(desk.post(reverse("candidates", args=[study.pk]), {"words": words}).url if words else address))
+
+    candidates = page.split('id="candidates"')[1].split('id="changes"')[0]
+    assert candidates.count("Ambiguous: decide yourself.") == 2
+    assert "%" not in candidates
 
 
 def test_an_attribute_that_was_never_there_is_not_called_removed():

@@ -190,3 +190,47 @@ def test_no_step_is_taken_by_a_link(releaser, verb):
     study = make.study("held")
 
     assert releaser.get(reverse(verb, args=[study.pk])).status_code == 405
+
+
+def test_what_was_mapped_names_patient_and_order(desk):
+    study, order = make.study("held"), make.order(accession_number="A26-4100")
+
+    page = text(desk.get(post(desk, "map", study, choice=f"order:{order.pk}", intent="read").url))
+
+    assert "Mapped to MUELLER, Anna (1961-03-04): CT chest A26-4100." in page
+    assert '<span class="unseen">mapped to</span> MUELLER, Anna' in page
+
+
+@pytest.mark.parametrize(("who", "said"), [("desk", "waits for a releasing officer"), ("releaser", "can be released")])
+def test_what_was_cleared_says_whose_turn_it_is(request, who, said):
+    client, study = request.getfixturevalue(who), make.study("mapped")
+    make.rule()
+
+    assert said in text(client.get(post(client, "clear", study, **CONSENT).url))
+
+
+def test_a_conflict_offers_the_page_as_it_is_now(desk):
+    study = make.study("held")
+    headers = {"HX-Request": "true"}
+    form = {"version": 7, "choice": f"order:{make.order().pk}", "intent": "read"}
+
+    response = desk.post(reverse("map", args=[study.pk]), form, headers=headers)
+
+    assert response.status_code == 409
+    assert f'<a href="{reverse("study", args=[study.pk])}">Load the page again</a>' in text(response)
+
+
+def test_an_objection_stands_until_it_is_overridden_or_the_mapping_undone(desk, releaser):
+    study = make.study("held", PatientSex="M")
+    make.rule()
+    post(desk, "map", study, choice=f"order:{make.order().pk}", intent="read")
+    study.refresh_from_db()
+    address = reverse("study", args=[study.pk])
+
+    mine, theirs = text(desk.get(address)), text(releaser.get(address))
+    post(desk, "unmap", study)
+
+    assert "A releasing officer must override this." in mine
+    assert 'name="override-mapping_conflict"' in theirs
+    assert "A releasing officer must override this." not in theirs
+    assert not study.findings.filter(code__startswith="mapping_").exists()

@@ -7,6 +7,7 @@ import pytest
 from django.urls import reverse
 
 from reconciliation import lease
+from reconciliation.models import Delivery, Study
 from tests import make
 from tests.reconciliation.views.browsing import text
 
@@ -46,7 +47,7 @@ def test_the_queue_shows_a_study_in_a_line(desk):
         assert said in page
 
 
-QUEUE_QUERIES = 7  # session, person, grants, counts, rows, findings, sources
+QUEUE_QUERIES = 8  # session, person, grants, counts, not arrived, rows, findings, sources
 
 
 def test_the_queue_asks_as_many_questions_for_many_rows_as_for_few(desk, django_assert_num_queries):
@@ -94,3 +95,37 @@ def test_the_next_study_is_the_one_that_waits_longest(desk):
     lease.take(first, by=make.user("lee", group="Reconciliation"))
     assert desk.get(reverse("next"), {"state": "held"}).url == reverse("study", args=[second.pk])
     assert desk.get(reverse("next"), {"state": "mapped"}).url == reverse("queue")
+
+
+def test_a_study_that_was_mapped_shows_to_whom(desk):
+    order = make.order(make.patient("Haddad^Amina"))
+    make.study("mapped", to=order)
+
+    row = text(desk.get(reverse("queue"))).split("<tbody>")[1]
+
+    assert "<b>HADDAD, Amina</b>" in row
+    assert order.accession_number in row
+    assert 'class="match' not in row
+
+
+def test_what_has_not_arrived_has_a_tab_of_its_own(desk):
+    make.study("released")
+    fine = text(desk.get(reverse("queue"), {"state": "released", "late": "1"}))
+    Delivery.objects.update(state="refused", problem="No room.")
+
+    page = text(desk.get(reverse("queue"), {"state": "released", "late": "1"}))
+
+    assert "No delivery is refused or delayed." in fine
+    assert "delivery refused" in page
+    assert 'aria-current="page"' in page.split("Not arrived")[0].rsplit("<a", 1)[1]
+    assert 'id="count-late">1<' in page
+
+
+def test_a_birth_date_that_is_none_is_shown_as_received(desk):
+    study = make.study("held")
+    Study.objects.filter(pk=study.pk).update(patient_birth_date="19611331")
+
+    page = text(desk.get(reverse("queue")))
+
+    assert ">19611331</span>" in page
+    assert "not a date" in page

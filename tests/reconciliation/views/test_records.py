@@ -1,8 +1,11 @@
 """Pictures, lists to look things up in, and sessions."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from policies.models import Power
 from tests import make
@@ -72,3 +75,21 @@ def test_what_could_not_be_read_is_listed_for_its_source_only(desk, spool):
 
     assert "General Hospital" in text(desk.get(reverse("submissions")))
     assert "General Hospital" not in text(stranger.get(reverse("submissions")))
+
+
+def test_the_ledger_is_filtered_by_day_and_by_the_deeds_that_are_in_it():
+    make.study("held")
+    auditor, today = signed_in(make.user("auditor")), timezone.localdate()
+
+    page = text(auditor.get(reverse("ledger"), {"from": f"{today}", "to": f"{today}"}))
+    later = text(auditor.get(reverse("ledger"), {"from": f"{today + timedelta(days=1)}"}))
+
+    assert '<option value="settle">held</option>' in page
+    assert 'value="release"' not in page
+    assert '<th scope="row">received</th>' in page
+    assert "No line fits." in later
+
+
+@pytest.mark.parametrize("day", ["yesterday", "2026-02-30", "0001-01-01"])
+def test_the_ledger_refuses_what_is_no_day(day):
+    assert signed_in(make.user("auditor")).get(reverse("ledger"), {"to": day}).status_code == 422

@@ -4,9 +4,9 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from policies.models import Power
+from policies.models import Power, Procedure
 from reconciliation import lease, matching
-from reconciliation.models import Study
+from reconciliation.models import Delivery, Study
 from tests import make
 from tests.reconciliation.views.browsing import post, signed_in, text
 
@@ -92,7 +92,7 @@ def test_who_may_only_look_is_told_so_and_gets_no_lease():
 
 
 def test_a_destination_out_of_reach_is_shown_with_the_reason():
-    here, there = make.destination("PACS"), make.destination("VNA", ae_title="VNA")
+    here, there = make.destination("PACS", offered=True), make.destination("VNA", ae_title="VNA")
     study = make.study("cleared")
     grants = [(Power.VIEW, None, None), (Power.RELEASE, None, here)]
     officer = signed_in(make.user("officer", grants=grants))
@@ -171,3 +171,88 @@ def test_addresses_and_titles_name_nobody(desk):
     title = page.split("<title>")[1].split("</title>")[0]
     assert "mueller" not in title.lower()
     assert all("mueller" not in part.split('"')[0].lower() for part in page.split('href="')[1:])
+
+
+def test_what_speaks_against_a_choice_is_said_before_it_is_made(desk):
+    study, order = make.study("held", PatientSex="M"), make.order()
+    address = reverse("changes", args=[study.pk])
+
+    part = text(desk.get(address, {"choice": f"order:{order.pk}"}, headers={"HX-Request": "true"}))
+
+    assert 'class="objections" role="alert"' in part
+    assert "another sex" in part
+
+
+def test_the_evidence_of_a_decision_is_open_when_something_differs(releaser):
+    study = make.study("mapped")
+
+    page = text(releaser.get(reverse("study", args=[study.pk])))
+
+    decided = page.split('aria-label="The mapping"')[1].split("</article>")[0]
+    assert "<details open>" in decided
+    assert "Family name: same" in decided
+    assert "Modality: same" in decided
+    assert study.mapping.klass in decided
+
+
+def test_a_later_part_says_which_it_is_and_where_the_first_is_filed(desk):
+    first = make.study("released")
+    second = make.received(make.dataset(StudyInstanceUID=first.study_instance_uid))
+
+    page = text(desk.get(reverse("study", args=[second.pk])))
+
+    assert "Part 2 of this study." in page
+    assert f'is filed to <b>MUELLER, Anna</b>, <span class="figures">{first.order.accession_number}</span>' in page
+
+
+def test_a_first_part_of_a_source_out_of_sight_is_not_spoken_of():
+    first = make.study("released")
+    elsewhere = make.source("City Clinic")
+    second = make.received(make.dataset(StudyInstanceUID=first.study_instance_uid), of=elsewhere)
+    stranger = signed_in(make.user("stranger", grants=[(Power.VIEW, elsewhere, None)]))
+
+    page = text(stranger.get(reverse("study", args=[second.pk])))
+
+    assert "Part 2 of this study." in page
+    assert str(first.pk) not in page
+    assert first.order.accession_number not in page
+
+
+def test_the_only_procedure_for_the_modality_is_ready_to_be_taken(desk):
+    study, fitting = make.study("held"), make.procedure(modality="CT")
+    patient = make.patient()
+    address = reverse("study", args=[study.pk])
+
+    assert f'value="{fitting.pk}" selected' in text(desk.get(address, {"choice": f"patient:{patient.pk}"}))
+    Procedure.objects.create(code="CT2", meaning="Another CT", modality="CT")
+    assert f'value="{fitting.pk}" selected' not in text(desk.get(address, {"choice": f"patient:{patient.pk}"}))
+
+
+def test_rejecting_is_not_spoken_of_to_those_who_may_not(desk, releaser):
+    address = reverse("study", args=[make.study("held").pk])
+
+    assert "reject" not in text(desk.get(address)).lower()
+    assert "or reject the study" in text(releaser.get(address))
+
+
+def test_a_poll_takes_no_lease_for_a_step_that_is_anothers(desk):
+    study = make.study("cleared")
+
+    part = text(desk.post(reverse("lease", args=[study.pk]), {"version": 1}, headers={"HX-Request": "true"}))
+
+    study.refresh_from_db()
+    assert study.lease_by is None
+    assert "Read only." in part
+
+
+def test_a_delivery_in_trouble_is_told_in_the_bar_and_in_each_poll(releaser):
+    study = make.study("released")
+    Delivery.objects.update(attempts=1, problem="ARCHIVE does not answer.")
+    where = reverse("deliveries", args=[study.pk])
+
+    page = text(releaser.get(reverse("study", args=[study.pk])))
+    part = text(releaser.get(where, {"state": "released"}, headers={"HX-Request": "true"}))
+
+    assert "delayed. ARCHIVE does not answer. Tried once, again at" in page
+    assert "Nothing is left to do" not in page
+    assert 'id="way" class="way" hx-swap-oob="true"' in part
