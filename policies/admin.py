@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
+from django.utils.translation import gettext_lazy as _
 
 from policies import audit
 from policies.models import Destination, Grant, LedgerLine, Procedure, Reason, RetentionRule, Source, User
@@ -73,9 +74,15 @@ class Sources(Recorded):
 
 @admin.register(Destination)
 class Destinations(Recorded):
-    list_display = ["name", "ae_title", "host", "port", "offered", "active"]
-    list_filter = ["active"]
-    search_fields = ["name", "ae_title", "host"]
+    list_display = ["name", "protocol", "ae_title", "host", "port", "proof", "offered", "active"]
+    list_filter = ["active", "protocol", "proof"]
+    search_fields = ["name", "ae_title", "host", "stow_url"]
+    fieldsets = [
+        (None, {"fields": ["name", "protocol", "offered", "active"]}),
+        (_("DICOM"), {"fields": ["ae_title", "host", "port", "associations"]}),
+        (_("DICOMweb"), {"fields": ["stow_url", "credentials"]}),
+        (_("Proof of delivery"), {"fields": ["proof", "commitment_patience", "query_url", "query_ae_title"]}),
+    ]
 
 
 @admin.register(Grant)
