@@ -109,7 +109,8 @@ def seed() -> int:
 def _archive_of_today() -> None:
     """The archive runs on the port of this run, which may not be that of the last."""
     here = {"host": "127.0.0.1", "port": settings.PACS_PORT}
-    ours, made = Destination.objects.get_or_create(ae_title=archive.AE_TITLE, defaults={"name": "PACS", **here})
+    new = {"name": "PACS", "proof": Destination.Proof.NONE, **here}  # it takes objects and answers no questions
+    ours, made = Destination.objects.get_or_create(ae_title=archive.AE_TITLE, defaults=new)
     if not made and ours.host == here["host"]:
         Destination.objects.filter(pk=ours.pk).update(**here)
 

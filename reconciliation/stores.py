@@ -1,7 +1,8 @@
-"""Where the bytes lie: the spool and the vault of this portal, as the settings name them."""
+"""Where the bytes lie: the spool, the vault and the archives' reports of this portal, as the settings name them."""
 
 from django.conf import settings
 
+from reconciliation.dicom.commitment import Reports
 from reconciliation.dicom.spool import Spool
 from reconciliation.dicom.vault import Vault
 
@@ -12,3 +13,7 @@ def spool() -> Spool:
 
 def vault() -> Vault:
     return Vault(settings.VAULT_DIR)
+
+
+def reports() -> Reports:
+    return Reports(settings.DATA_DIR / "reports")

@@ -37,11 +37,14 @@ def opened(
 def hold(assoc: Association) -> None:
     """Stop the reactor before a question: it would else take the answer away, about once in a thousand times.
 
-    pynetdicom lets it go on by itself once the question has been answered.
+    pynetdicom lets it go on by itself once the question has been answered. Raises Unreachable when the line is dead.
     """
     assoc._reactor_checkpoint.clear()
+    time.sleep(0.01)  # a reactor that has just slipped through comes round again
     until = time.monotonic() + STANDSTILL
-    while not assoc._is_paused and time.monotonic() < until:
+    while not assoc._is_paused:
+        if not assoc.is_alive() or time.monotonic() > until:
+            raise Unreachable(f"{assoc.acceptor.ae_title} ended the connection at once.")
         time.sleep(0.001)
 
 

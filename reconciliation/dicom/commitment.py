@@ -1,4 +1,4 @@
-"""Storage commitment, push model (PS3.4 J.3): asking for it, and the reports that come back, kept before they are answered.
+"""Storage commitment, push model (PS3.4 J.3): asking for it, and the reports, kept on disk before they are answered.
 
 A report comes on the association of the request or on a later one that the archive opens to our door. Either way it
 lies on disk, fsynced, before the archive hears Success: it will not say it twice.

@@ -21,9 +21,10 @@ from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
+from reconciliation.dicom import commitment
 from reconciliation.dicom.arrival import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Origin
 from reconciliation.dicom.elements import file_head
 from reconciliation.dicom.spool import Part, Spool, Submission
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 # PS3.4 Table B.2-1, PS3.7 annex C
 SUCCESS, OUT_OF_RESOURCES, WRONG_OBJECT, CANNOT_UNDERSTAND, CLASS_NOT_SUPPORTED = 0x0000, 0xA700, 0xA900, 0xC000, 0x0122
+NOT_AUTHORISED = 0x0124
 
 # PS3.8 Table 9-21: result, source, reason
 CALLING_UNKNOWN, CALLED_UNKNOWN, TRY_LATER = (1, 1, 3), (1, 1, 7), (2, 3, 1)
@@ -69,15 +71,18 @@ class Unknown(Exception):
     """Raised by `admit` for a caller who may not send here; its text is the reason, for the ledger."""
 
 
-Admit = Callable[[Caller], Origin]
+Admit = Callable[[Caller], Origin | None]
 Refused = Callable[[Caller, str], None]
 
 
-def serve(listener: Listener, *, spool: Spool, admit: Admit, refused: Refused) -> "DoorServer":
+def serve(
+    listener: Listener, *, spool: Spool, admit: Admit, refused: Refused, on_report: commitment.Keep | None = None
+) -> "DoorServer":
     """Open the door in threads of its own; `shutdown()` closes it, `server_address` says where it is.
 
-    `admit` gives the origin of what a caller is about to send, or raises Unknown. `refused` is told of everyone who was
-    turned away, with the reason.
+    `admit` gives the origin of what a caller is about to send, None for one that may only report, or raises Unknown.
+    `refused` is told of everyone who was turned away, with the reason. `on_report` keeps the reports of archives on
+    storage commitment; without it none are taken.
     """
     _config.UNRESTRICTED_STORAGE_SERVICE = True  # any storage class in any transfer syntax, private ones too
     _config.LOG_HANDLER_LEVEL = "none"  # pynetdicom's own logging of every message costs time and shows identifiers
@@ -88,11 +93,15 @@ def serve(listener: Listener, *, spool: Spool, admit: Admit, refused: Refused) -
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.add_supported_context(Verification)
+    handlers = [(evt.EVT_REQUESTED, _greet, [listener, admit, refused])]
+    if on_report:  # the archive calls as SCP (PS3.4 J.3.3), and some forget to say so
+        ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+        handlers.append((evt.EVT_N_EVENT_REPORT, commitment.heard, [on_report]))
     server = ae.make_server(
         (listener.host, listener.port),
         server_class=DoorServer,
         request_handler=Door,
-        evt_handlers=[(evt.EVT_REQUESTED, _greet, [listener, admit, refused])],
+        evt_handlers=handlers,
     )
     server.spool = spool
     ae._servers.append(server)  # where AE.start_server keeps it, and where `shutdown` looks
@@ -298,6 +307,8 @@ class Reception(DIMSEServiceProvider):
         context = next((c for c in self.assoc.accepted_contexts if c.context_id == store.context_id), None)
         if context is None:
             store.refuse(CLASS_NOT_SUPPORTED, "presentation context was not accepted")
+        elif self.origin is None:
+            store.refuse(NOT_AUTHORISED, "an archive may report here, not send")
         elif not sop_class or not sop_instance:
             store.refuse(WRONG_OBJECT, "SOP Class or Instance UID is missing")
         else:

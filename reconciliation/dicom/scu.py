@@ -23,7 +23,7 @@ from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification
 
 from reconciliation.dicom.arrival import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from reconciliation.dicom.edit import CannotWrite
+from reconciliation.dicom.edit import CannotWrite, Made
 
 _config.STORE_SEND_CHUNKED_DATASET = True  # a path is read piece by piece, never as a whole
 
@@ -55,6 +55,8 @@ class Outgoing:
     SOPInstanceUID: str
     TransferSyntaxUID: str
     path: Callable[[], Path]  # makes the file, or finds it, just before it is sent; may raise CannotWrite
+    original: Path = Path()
+    made: Callable[[], Made] | None = None
 
     @property
     def pair(self) -> Pair:
