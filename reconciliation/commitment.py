@@ -30,6 +30,7 @@ MOST_REQUESTS = 5  # for one sending; then a person is told that the archive doe
 MOST_MISSES = 3  # counts in a row, some time apart: archives index what they accepted in their own time
 MOST_ROUNDS = 3  # of sending again what was lost
 SHORTEST_PAUSE, LONGEST_PAUSE = 15, 3600  # seconds
+LOST_OR_NEVER = (commitment.NO_SUCH_INSTANCE, *commitment.FOR_GOOD)  # reasons that asking again will not change
 AT_ONCE = 500  # keys in one statement
 
 
@@ -89,21 +90,25 @@ def _look_again(sent: Delivery, *, problem: str = "", at: datetime | None = None
 
 def _is_committed(sent: Delivery) -> bool:
     """Whether the archive has committed itself to every object; if not, the next step toward it has been taken."""
-    hear()
-    for _ in range(2):  # a second look after asking: the report may have come on the same association
-        if _has_failures(sent):
-            return False
-        waiting = sent.instances.filter(committed_at=None)
-        if not waiting.exists():
-            return True
+    if not _is_answered(sent):
         if _is_waiting_for_a_report(sent):
             return False
         if (asked := _asked(sent).filter(taken=True).count()) >= MOST_REQUESTS:
             delivery.refuse(sent, _unanswered(sent, asked))
             return False
         _ask(sent)
-        hear()
-    return not sent.instances.filter(committed_at=None).exists()
+        if not _is_answered(sent):  # the report has not come on the same association
+            if not _is_waiting_for_a_report(sent):
+                _look_again(sent)
+            return False
+    return not _has_failures(sent)
+
+
+def _is_answered(sent: Delivery) -> bool:
+    """Whether every object is committed, or one has failed in a way that asking again will not change."""
+    hear()
+    open_ones = sent.instances.filter(committed_at=None)
+    return not open_ones.exists() or open_ones.filter(failure__in=LOST_OR_NEVER).exists()
 
 
 def _asked(sent: Delivery):

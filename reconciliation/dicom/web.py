@@ -61,10 +61,17 @@ class Site:
     answer_timeout: float = 120
 
 
-def send(site: Site, objects: Sequence[Outgoing], *, told: Callable[[Outcome], None]) -> None:
-    """Store the objects in batches, and tell each one's outcome here in this thread.
+def send(
+    site: Site,
+    objects: Sequence[Outgoing],
+    *,
+    told: Callable[[Outcome], None],
+    idle: Callable[[], None] = lambda: None,
+) -> None:
+    """Store the objects in batches, and tell each one's outcome.
 
-    Raises Unreachable or Refused; what was told, stands. Whatever `told` raises ends the sending.
+    `told` and `idle` (about once a second in a long wait) are called in this thread, and may end it all by raising.
+    Raises Unreachable or Refused, OSError of an original, or what `made` raises; what was told, stands.
     """
     batches, failure = _batches(objects), None
     with ThreadPoolExecutor(site.connections, "stow") as pool, closing(_Lines(site)) as lines:
@@ -74,7 +81,9 @@ def send(site: Site, objects: Sequence[Outgoing], *, told: Callable[[Outcome], N
                 running.add(pool.submit(_stored, lines, batch))
             if not running:
                 break
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+            done, running = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+            if not done:
+                idle()
             for one in done:
                 failure = failure or one.exception()
                 for outcome in [] if one.exception() else one.result():
@@ -324,8 +333,8 @@ class _Line:
             # Perhaps it has said why before it stopped listening.
         answer = self.http.getresponse()
         body = answer.read(LONGEST_ANSWER + 1)
-        if len(body) > LONGEST_ANSWER:
-            raise http.client.HTTPException("an answer without end")
+        if len(body) > LONGEST_ANSWER or answer.length:
+            raise http.client.HTTPException("an answer without end, or cut off")
         self.used = True
         return answer.status, body
 
