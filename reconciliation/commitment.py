@@ -315,16 +315,15 @@ def _send_again(sent: Delivery, keys: list, sentence: str) -> None:
     """Put what was lost back into the queue; after MOST_ROUNDS a person is told instead."""
     problem = f"{len(keys)} of the objects were accepted, but are not in the archive"
     if sent.rounds < MOST_ROUNDS:
-        verb, columns = "lost objects", {"state": State.QUEUED, "due_at": timezone.now(), "rounds": sent.rounds + 1}
-        columns["problem"] = f"{problem}; they are sent again."
+        verb, problem = "lost objects", f"{problem}; they are sent again."
+        due_at = timezone.now() + timedelta(seconds=_pause(sent.rounds + 1))
+        columns = {"state": State.QUEUED, "due_at": due_at, "rounds": sent.rounds + 1}
     else:
-        verb, columns = "delivery refused", {"state": State.REFUSED}
-        columns["problem"] = f"{problem}, although they were sent {sent.rounds + 1} times."
+        verb, problem = "delivery refused", f"{problem}, although they were sent {sent.rounds + 1} times."
+        columns = {"state": State.REFUSED}
     with transaction.atomic():
-        if not delivery.close(sent, **columns):
+        if not delivery.close(sent, problem=problem, **columns):
             raise delivery.Overtaken
         _update(keys, accepted=False, committed_at=None, counted_at=None, failure=None, sentence=sentence)
         detail = {**delivery.where(sent), "objects": len(keys)}
-        audit.record(audit.PORTAL, verb, sent.study, reason=columns["problem"], detail=detail)
-        if verb == "lost objects":
-            bell.ring("reconciliation.tasks.send", sent.pk)
+        audit.record(audit.PORTAL, verb, sent.study, reason=problem, detail=detail)

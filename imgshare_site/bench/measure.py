@@ -33,12 +33,20 @@ def machine() -> dict[str, str | int]:
 
 
 def compare(
-    work: str, peer: str, ours: Callable[[], None], theirs: Callable[[], None], *, at_most: float, rounds: int = ROUNDS
+    work: str,
+    peer: str,
+    ours: Callable[[], None],
+    theirs: Callable[[], None],
+    *,
+    at_most: float,
+    rounds: int = ROUNDS,
+    before: Callable[[], None] = lambda: None,
 ) -> Row:
-    """Wall time of ours, theirs, ours, theirs ...: what else the machine does falls on both."""
+    """Wall time of ours, theirs, ours, theirs ...: what else the machine does falls on both. `before` is not timed."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for step, taken in zip((ours, theirs), times, strict=True):
+            before()
             start = time.perf_counter()
             step()
             taken.append(time.perf_counter() - start)

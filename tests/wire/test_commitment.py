@@ -495,6 +495,30 @@ def test_a_query_that_fails_counts_nothing(status, problem):
         server.shutdown()
 
 
+# --- the whole portal ---
+
+
+FURNISHED = """
+from policies.models import Destination
+Destination.objects.create(name="PACS", ae_title="COMMITTER", host="127.0.0.1", port=1)
+"""
+
+
+def test_a_running_door_keeps_the_report_of_a_destination_and_the_sweep_acts_on_it(new_portal):
+    portal = new_portal("storescp")
+    portal.shell(FURNISHED)
+    assoc = associated(portal.dicom_port)
+    assert reported(assoc, "1.2.3", ["1.2.3.4"]) == 0x0000
+    assoc.release()
+    (kept,) = (portal.data_dir / "reports").iterdir()
+    assert Report.from_json(kept.read_text()).committed == (Reference(CTImageStorage, "1.2.3.4"),)
+    assert portal.manage("sweep").returncode == 0
+
+    assert list((portal.data_dir / "reports").iterdir()) == []
+    ledger = portal.shell("from policies.models import LedgerLine; print(*LedgerLine.objects.values_list('verb'))")
+    assert "commitment ignored" in ledger
+
+
 # --- the door ---
 
 

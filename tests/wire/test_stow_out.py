@@ -2,6 +2,9 @@
 
 import json
 import socket
+import ssl
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -58,7 +61,7 @@ def scripted():
     """`scripted((503, b""), ...)`: a server that answers in turn as it is told (the last again and again)."""
     servers = []
 
-    def start(*answers, headers=()):
+    def start(*answers, headers=(), tls=None):
         got, left = [], list(answers)
 
         class Scripted(BaseHTTPRequestHandler):
@@ -83,8 +86,11 @@ def scripted():
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Scripted)
         servers.append(server)
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
-        return Site(f"http://127.0.0.1:{server.server_address[1]}/dicom-web", "Archive"), got
+        scheme = "https" if tls else "http"
+        return Site(f"{scheme}://127.0.0.1:{server.server_address[1]}/dicom-web", "Archive"), got
 
     yield start
     for server in servers:
@@ -329,6 +335,74 @@ def misbehave(server, manner):
                 manner, b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"
             )
         )
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate of 127.0.0.1 that nobody has signed but itself: (certificate, key)."""
+    made = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(made[0]), "-keyout", str(made[1])]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return made
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_an_encrypted_line_carries_the_same_bytes_and_only_to_whom_we_trust(
+    scripted, objects, certificate, monkeypatch, trusted
+):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    mine = objects(2)
+    site, got = scripted((200, answer([each.SOPInstanceUID for each in mine])), tls=context)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+        assert [each.accepted for each in sent(site, mine)] == [True, True]
+        tail = mine[1].original.read_bytes()[mine[1].made().tail_offset :]
+        assert mine[1].made().head + tail in got[0][2]
+    else:
+        with pytest.raises(Refused, match="not trusted"):
+            sent(site, mine)
+        assert got == []
+
+
+LARGE = """
+import re, sys
+from pathlib import Path
+from types import SimpleNamespace
+from reconciliation.dicom import edit, web
+original = Path(sys.argv[1])
+with original.open("rb") as file:
+    made = edit.Made(file.read(500), 500, original.stat().st_size)
+each = SimpleNamespace(key="1", SOPInstanceUID="1.2", original=original, made=lambda: made)
+said = []
+web.send(web.Site(sys.argv[2], "Archive"), [each], told=said.append)
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())  # rusage would count who started us
+print(said[0].accepted, int(peak[1]) // 1024)
+"""
+
+
+def test_memory_stays_flat_whatever_the_size_of_the_object(tmp_path):
+    original = tmp_path / "large.dcm"
+    with original.open("wb") as file:
+        file.truncate(600 << 20)  # of nothing, and no place on the disk
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=swallow, args=[server, original.stat().st_size], daemon=True).start()
+        command = [sys.executable, "-c", LARGE, str(original), f"http://127.0.0.1:{server.getsockname()[1]}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    accepted, megabytes = done.stdout.split()
+    assert accepted == "True", done.stderr
+    assert int(megabytes) < 120
+
+
+def swallow(server, size):
+    line, _ = server.accept()
+    with line:
+        while size > 0:
+            size -= len(line.recv(1 << 20))
+        body = answer(["1.2"])
+        line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
 
 def test_a_host_that_is_down_or_unknown_is_tried_again_later(free_port, objects):
