@@ -74,7 +74,7 @@ def send(
     Raises Unreachable or Refused, OSError of an original, or what `made` raises; what was told, stands.
     """
     batches, failure = _batches(objects), None
-    with ThreadPoolExecutor(site.connections, "stow") as pool, closing(_Lines(site)) as lines:
+    with closing(_Lines(site)) as lines, ThreadPoolExecutor(site.connections, "stow") as pool:
         running: set[Future] = set()
         while failure is None or running:
             while failure is None and len(running) < site.connections and (batch := next(batches, None)):
