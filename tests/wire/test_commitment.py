@@ -11,7 +11,7 @@ from django.utils import timezone
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import generate_uid
-from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role, evt
+from pynetdicom import AE, AllStoragePresentationContexts, _config, build_context, build_role, evt
 from pynetdicom.sop_class import (
     CTImageStorage,
     StorageCommitmentPushModel,
@@ -36,6 +36,7 @@ TITLE = "COMMITTER"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, data_dir):
+    monkeypatch.setattr(_config, "UNRESTRICTED_STORAGE_SERVICE", False)  # the door of this test sets it for all servers
     monkeypatch.setattr("reconciliation.dicom.commitment.ask.__kwdefaults__", {"linger": 0.3})
     monkeypatch.setattr(commitment, "SHORTEST_PAUSE", 0)
 
