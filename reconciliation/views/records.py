@@ -9,7 +9,19 @@ from policies.models import LedgerLine, Power
 from reconciliation import queue, workflow
 
 LINES = 50  # of the ledger on one page
-VERBS = (*workflow.MOVES, "receive", "generate", "take over", "retry delivery", "delivery refused")
+VERBS = (
+    *workflow.MOVES,
+    "receive",
+    "generate",
+    "take over",
+    "delivery sent",
+    "commitment asked",
+    "commitment reported",
+    "delivery counted",
+    "lost objects",
+    "delivery refused",
+    "retry delivery",
+)
 
 
 @require_GET
