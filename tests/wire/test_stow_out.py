@@ -373,7 +373,8 @@ from types import SimpleNamespace
 from reconciliation.dicom import edit, web
 original = Path(sys.argv[1])
 with original.open("rb") as file:
-    made = edit.Made(file.read(500), 500, original.stat().st_size)
+    size = original.stat().st_size
+    made = edit.Made(file.read(500), 500, size, 132, "1.2.840.10008.1.2.1", "1.2", size)
 each = SimpleNamespace(key="1", SOPInstanceUID="1.2", original=original, made=lambda: made)
 said = []
 web.send(web.Site(sys.argv[2], "Archive"), [each], told=said.append)
