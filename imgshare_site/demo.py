@@ -109,8 +109,8 @@ def seed() -> int:
 def _archive_of_today() -> None:
     """The archive runs on the port of this run, which may not be that of the last."""
     here = {"host": "127.0.0.1", "port": settings.PACS_PORT}
-    ticked = {"name": "PACS", "offered": True}
-    ours, made = Destination.objects.get_or_create(ae_title=archive.AE_TITLE, defaults={**ticked, **here})
+    new = {"name": "PACS", "offered": True, "proof": Destination.Proof.NONE}  # it takes objects, answers no questions
+    ours, made = Destination.objects.get_or_create(ae_title=archive.AE_TITLE, defaults=new | here)
     if not made and ours.host == here["host"]:
         Destination.objects.filter(pk=ours.pk).update(**here)
 

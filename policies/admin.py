@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
+from django.utils.translation import gettext_lazy as _
 from django_q.models import Failure, OrmQ, Schedule, Success
 from rest_framework.authtoken.models import TokenProxy
 
@@ -83,9 +84,15 @@ class Sources(Recorded):
 
 @admin.register(Destination)
 class Destinations(Recorded):
-    list_display = ["name", "ae_title", "host", "port", "offered", "active"]
-    list_filter = ["active"]
-    search_fields = ["name", "ae_title", "host"]
+    list_display = ["name", "protocol", "ae_title", "host", "port", "proof", "offered", "active"]
+    list_filter = ["active", "protocol", "proof"]
+    search_fields = ["name", "ae_title", "host", "stow_url"]
+    fieldsets = [
+        (None, {"fields": ["name", "protocol", "offered", "active"]}),
+        (_("DICOM"), {"fields": ["ae_title", "host", "port", "associations"]}),
+        (_("DICOMweb"), {"fields": ["stow_url", "credentials"]}),
+        (_("Proof of delivery"), {"fields": ["proof", "commitment_patience", "query_url", "query_ae_title"]}),
+    ]
 
 
 @admin.register(Grant)

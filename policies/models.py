@@ -1,19 +1,32 @@
 """What must hold: people, partners, grants, retention rules, and the ledger of what was done."""
 
 import uuid
+from urllib.parse import urlsplit
 
 from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 # PS3.5 table 6.2-1, VR AE: up to 16 characters, no backslash, no control characters, not only spaces.
-ae_title = RegexValidator(
+an_ae_title = RegexValidator(
     r"^(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )$", _("An AE title has 1 to 16 characters, no backslash.")
 )
 # A subset of ISO 8601 durations: whole years, months, weeks, days.
 iso_period = RegexValidator(r"^P(?=\d*[1-9])(\d+Y)?(\d+M)?(\d+W)?(\d+D)?$", _("Write the period like P5Y, P6M, P30D."))
+
+# Only these can be named: a page of the administration must not be able to send out any other secret of the process.
+a_variable = RegexValidator(
+    r"^IMGSHARE_CREDENTIALS_[A-Z0-9_]+$", _("Name an environment variable that begins with IMGSHARE_CREDENTIALS_.")
+)
+a_web_address = RegexValidator(
+    r"^https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~/-]*)?$",
+    _("An address like https://archive.example/dicom-web, without a query and without a password."),
+)
+MOST_ASSOCIATIONS = 16
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class User(AbstractUser):
@@ -43,7 +56,7 @@ class Source(models.Model):
         null=True,
         blank=True,
         unique=True,
-        validators=[ae_title],
+        validators=[an_ae_title],
         help_text=_("The calling AE title of its DICOM sender. Empty: it does not send by DICOM."),
     )
     address = models.GenericIPAddressField(
@@ -67,13 +80,75 @@ class Source(models.Model):
 
 
 class Destination(models.Model):
-    """An archive or workstation that released studies are delivered to."""
+    """An archive or workstation that released studies are delivered to, and what proves that they are there."""
+
+    class Protocol(models.TextChoices):
+        DIMSE = "dimse", _("DICOM (C-STORE)")
+        STOW = "stow", _("DICOMweb (STOW-RS)")
+
+    class Proof(models.TextChoices):
+        NONE = "none", _("None: accepted is enough")
+        COUNT = "count", _("Count: the archive is asked again for every object")
+        COMMITMENT = "commitment", _("Commitment: the archive commits itself to every object, then they are counted")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=64, unique=True, help_text=_("As staff call it."))
-    ae_title = models.CharField(_("AE title"), max_length=16, validators=[ae_title])
-    host = models.CharField(max_length=255)
+    protocol = models.CharField(max_length=8, choices=Protocol, default=Protocol.DIMSE)
+    ae_title = models.CharField(
+        _("AE title"),
+        max_length=16,
+        blank=True,
+        validators=[an_ae_title],
+        help_text=_("Its reports of storage commitment must come under this title too."),
+    )
+    host = models.CharField(max_length=255, blank=True)
     port = models.PositiveIntegerField(default=104, validators=[MinValueValidator(1), MaxValueValidator(65535)])
+    associations = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_ASSOCIATIONS)],
+        help_text=_("How many connections one delivery may use at a time. Ask the archive's administrator."),
+    )
+    stow_url = models.CharField(
+        _("STOW-RS address"),
+        max_length=255,
+        blank=True,
+        validators=[a_web_address],
+        help_text=_("For DICOMweb: the address before /studies, like https://archive.example/dicom-web."),
+    )
+    credentials = models.CharField(
+        max_length=64,
+        blank=True,
+        validators=[a_variable],
+        help_text=_(
+            "The NAME of the environment variable that holds the credentials for DICOMweb: 'user:password', or "
+            "'Bearer' and a token. The secret itself is never entered here."
+        ),
+    )
+    proof = models.CharField(
+        max_length=12,
+        choices=Proof,
+        default=Proof.COMMITMENT,
+        help_text=_("What must be seen before a study counts as delivered. Choose Count if it cannot commit."),
+    )
+    commitment_patience = models.PositiveIntegerField(
+        default=3600,
+        validators=[MinValueValidator(1)],
+        help_text=_("Seconds that it may take to report a commitment; then it is asked again."),
+    )
+    query_url = models.CharField(
+        _("QIDO-RS address"),
+        max_length=255,
+        blank=True,
+        validators=[a_web_address],
+        help_text=_("Where objects are counted by DICOMweb. Empty: the STOW-RS address, or else C-FIND."),
+    )
+    query_ae_title = models.CharField(
+        _("AE title for C-FIND"),
+        max_length=16,
+        blank=True,
+        validators=[an_ae_title],
+        help_text=_("If the archive answers queries under another title, at the same host and port."),
+    )
     offered = models.BooleanField(
         _("ticked by default"), default=False, help_text=_("Offered already ticked when a study is released.")
     )
@@ -81,9 +156,41 @@ class Destination(models.Model):
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                name="a_destination_has_an_address",
+                condition=Q(protocol="dimse", ae_title__gt="", host__gt="") | Q(protocol="stow", stow_url__gt=""),
+                violation_error_message=_("DICOM needs an AE title and a host; DICOMweb needs a STOW-RS address."),
+            ),
+            models.CheckConstraint(
+                name="commitment_needs_an_ae_title",
+                condition=~Q(proof="commitment") | Q(ae_title__gt="", host__gt=""),
+                violation_error_message=_("Storage commitment is asked for by DICOM: give an AE title and a host."),
+            ),
+            models.CheckConstraint(
+                name="associations_are_one_to_sixteen",
+                condition=Q(associations__gte=1, associations__lte=MOST_ASSOCIATIONS),
+                violation_error_message=_("Use 1 to 16 connections at a time."),
+            ),
+            models.CheckConstraint(
+                name="patience_is_a_time",
+                condition=Q(commitment_patience__gte=1),
+                violation_error_message=_("A report takes at least a second."),
+            ),
+        ]
 
     def __str__(self):
         return self.name
+
+    def clean(self):
+        for address in (self.stow_url, self.query_url):
+            if self.credentials and address.startswith("http:") and urlsplit(address).hostname not in LOOPBACK:
+                raise ValidationError({"credentials": _("Credentials are sent only to an address that begins https.")})
+
+    @property
+    def counts_by_web(self) -> bool:
+        """Whether objects are counted by QIDO-RS; else by C-FIND."""
+        return bool(self.query_url) or self.protocol == self.Protocol.STOW
 
 
 class Power(models.TextChoices):

@@ -1,11 +1,12 @@
 """Delivery: one released study on its way to one destination. The row is the queue; sending twice does no harm.
 
 The header of each object is made from original, mapping and rules just before it is sent, re-read, and compared with
-the plan; the rest is the original's. A difference stops the delivery. `delivered` is said only when the destination has
-accepted every object.
+the plan; the rest is the original's. A difference stops the delivery. When the destination has accepted every object,
+the delivery is `sent`; `delivered` is said only with the proof that it asks for, which `commitment` looks for.
 """
 
 import logging
+import os
 import random
 from datetime import timedelta
 from functools import partial
@@ -18,11 +19,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from policies import audit, authority
-from policies.models import Power, User
+from policies.models import Destination, Power, User
 from policies.problems import Conflict
 from policies.rules.coercion import Change
 from reconciliation import bell, mapping, stores
-from reconciliation.dicom import edit, reread, scu
+from reconciliation.dicom import edit, reread, scu, web
 from reconciliation.lease import later
 from reconciliation.models import DeliveredInstance, Delivery, Instance, Study
 from reconciliation.outcomes import Outcomes, Overtaken
@@ -31,6 +32,7 @@ from reconciliation.workflow import move
 log = logging.getLogger(__name__)
 LONGEST_PAUSE = 3600  # seconds between two attempts at a destination that is down
 State = Delivery.State
+WAITING = (State.REFUSED, State.QUEUED, State.SENT)
 
 
 class Different(Exception):
@@ -73,7 +75,7 @@ def send(key) -> None:
     except Overtaken:
         log.warning("Delivery %s was taken over by another worker", delivery.pk)
     except (Different, edit.CannotWrite, scu.Refused) as problem:
-        _refuse(delivery, str(problem))
+        refuse(delivery, str(problem))
     except (scu.Unreachable, OSError) as problem:
         _postpone(delivery, str(problem))
     except Exception:
@@ -85,26 +87,35 @@ def _send(delivery: Delivery) -> None:
     if delivery.study.mapping_id != delivery.mapping_id:
         raise Different("The mapping of this study has changed since it was released. Nothing was sent.")
     changes, outcomes = mapping.changes(delivery.mapping), Outcomes(delivery)
-    scratch = settings.CACHE_DIR / "outgoing"
-    scratch.mkdir(parents=True, exist_ok=True)
     try:
-        scu.send(
-            _peer(delivery),
-            [_outgoing(one, changes) for one in outstanding(delivery)],
-            told=outcomes.tell,
-            idle=outcomes.idle,
-            associations=getattr(delivery.destination, "associations", 1),
-            scratch=scratch,
-        )
+        _over_its_protocol(delivery, [_outgoing(one, changes) for one in outstanding(delivery)], outcomes)
     finally:
         outcomes.keep()
     left = outstanding(delivery).count()
     if refused := outcomes.refused:
-        _refuse(delivery, f"{len(refused)} of the objects were refused: {refused[0].sentence}")
+        refuse(delivery, f"{len(refused)} of the objects were refused: {refused[0].sentence}")
     elif left:
         _postpone(delivery, f"{left} objects have no answer yet; they will be sent again.")
     else:
         _finish(delivery)
+
+
+def _over_its_protocol(delivery: Delivery, objects: list[scu.Outgoing], outcomes: Outcomes) -> None:
+    to, told = delivery.destination, {"told": outcomes.tell, "idle": outcomes.idle}
+    if to.protocol == Destination.Protocol.STOW:
+        web.send(site(to, to.stow_url), objects, **told)
+        return
+    scratch = settings.CACHE_DIR / "outgoing"
+    scratch.mkdir(parents=True, exist_ok=True)
+    scu.send(_peer(delivery), objects, associations=to.associations, scratch=scratch, **told)
+
+
+def site(to: Destination, url: str) -> web.Site:
+    """Where and as whom we speak DICOMweb to a destination; the secret is in the environment, never in the row."""
+    secret = os.environ.get(to.credentials, "") if to.credentials else ""
+    if to.credentials and not secret:
+        raise scu.Refused(f"The credentials of {to} are not set: the portal's environment has no {to.credentials}.")
+    return web.Site(url=url, name=to.name, credentials=secret, connections=to.associations)
 
 
 def outstanding(delivery: Delivery):
@@ -139,52 +150,70 @@ def checked(original: Path, changes: list[Change]) -> edit.Made:
     return made
 
 
-def _close(delivery: Delivery, **columns) -> int:
+def close(delivery: Delivery, **columns) -> int:
     """End this attempt, unless another worker has the delivery by now."""
-    mine = Delivery.objects.filter(pk=delivery.pk, attempts=delivery.attempts, state=State.SENDING)
+    mine = Delivery.objects.filter(
+        pk=delivery.pk, attempts=delivery.attempts, looks=delivery.looks, state=delivery.state
+    )
     return mine.update(lease_until=None, **columns)
 
 
 def _finish(delivery: Delivery) -> None:
+    """Everything was accepted: that is enough for some destinations, for others the proof is still to come."""
+    if delivery.destination.proof == Destination.Proof.NONE:
+        arrive(delivery)
+        return
+    now = timezone.now()
     with transaction.atomic():
-        if not _close(delivery, state=State.DELIVERED, delivered_at=timezone.now(), problem=""):
+        if not close(delivery, state=State.SENT, sent_at=now, due_at=now, looks=0, misses=0, problem=""):
+            raise Overtaken
+        delivery.instances.exclude(failure=None).update(failure=None)
+        audit.record(audit.PORTAL, "delivery sent", delivery.study, detail=where(delivery))
+        bell.ring("reconciliation.tasks.prove", delivery.pk)
+
+
+def arrive(delivery: Delivery) -> None:
+    """Say `delivered`, and of the study too when this was the last of its deliveries."""
+    with transaction.atomic():
+        if not close(delivery, state=State.DELIVERED, delivered_at=timezone.now(), problem=""):
             raise Overtaken
         study = Study.objects.select_for_update().get(pk=delivery.study_id)
         if study.deliveries.exclude(state=State.DELIVERED).exists():
-            audit.record(audit.PORTAL, "deliver", study, detail=_where(delivery))
+            audit.record(audit.PORTAL, "deliver", study, detail=where(delivery))
         else:
             move(study, "deliver", by=audit.PORTAL, detail={"destination": str(delivery.destination)})
 
 
-def _refuse(delivery: Delivery, problem: str) -> None:
+def refuse(delivery: Delivery, problem: str) -> None:
+    """Stop until a person acts."""
     with transaction.atomic():
-        if _close(delivery, state=State.REFUSED, problem=problem):
-            audit.record(audit.PORTAL, "delivery refused", delivery.study, reason=problem, detail=_where(delivery))
+        if close(delivery, state=State.REFUSED, problem=problem):
+            audit.record(audit.PORTAL, "delivery refused", delivery.study, reason=problem, detail=where(delivery))
 
 
 def _postpone(delivery: Delivery, problem: str) -> None:
     """Try again later: 15 s, 30 s, 1 min ... at most an hour, a little at random so that many do not come at once."""
     pause = min(15 * 2 ** (delivery.attempts - 1), LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311
-    _close(delivery, state=State.QUEUED, due_at=timezone.now() + timedelta(seconds=pause), problem=problem)
+    close(delivery, state=State.QUEUED, due_at=timezone.now() + timedelta(seconds=pause), problem=problem)
 
 
-def _where(delivery: Delivery) -> dict:
+def where(delivery: Delivery) -> dict:
     return {"destination": str(delivery.destination), "delivery": str(delivery.pk)}
 
 
 def why_not_retry(delivery: Delivery, by: User) -> str:
     """Say why `by` may not have this delivery sent again now, or ""."""
-    if delivery.state not in (State.REFUSED, State.QUEUED):
+    if delivery.state not in WAITING:
         return f"This delivery is {delivery.get_state_display().lower()}."
     return authority.why_not(by, Power.RELEASE, source=delivery.study.source, destination=delivery.destination)
 
 
 def retry(delivery: Delivery, *, by: User) -> None:
-    """Put a refused or waiting delivery back at the head of the queue."""
+    """Put a refused or waiting delivery back at the head of the queue; what was accepted is only asked for again."""
     authority.require(by, Power.RELEASE, source=delivery.study.source, destination=delivery.destination)
     with transaction.atomic():
-        waiting = Delivery.objects.filter(pk=delivery.pk, state__in=[State.REFUSED, State.QUEUED])
-        if not waiting.update(state=State.QUEUED, due_at=timezone.now(), lease_until=None):
+        waiting = Delivery.objects.filter(pk=delivery.pk, state__in=WAITING)
+        if not waiting.update(state=State.QUEUED, due_at=timezone.now(), lease_until=None, rounds=0):
             raise Conflict(f"This delivery is {delivery.get_state_display().lower()}; it cannot be sent again now.")
-        audit.record(by, "retry delivery", delivery.study, detail=_where(delivery))
+        audit.record(by, "retry delivery", delivery.study, detail=where(delivery))
         bell.ring("reconciliation.tasks.send", delivery.pk)

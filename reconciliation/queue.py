@@ -166,6 +166,10 @@ def unreadable(user: User) -> QuerySet[Unreadable]:
 
 
 def deliveries(study: Study) -> list[Delivery]:
-    """The deliveries of a study with how many objects each destination has accepted."""
-    accepted = Count("instances", filter=Q(instances__accepted=True))
-    return list(study.deliveries.select_related("destination", "study__source").annotate(accepted=accepted))
+    """The deliveries of a study with how many objects each destination has accepted, committed, and shown again."""
+    counts = {
+        "accepted": Count("instances", filter=Q(instances__accepted=True)),
+        "committed": Count("instances", filter=Q(instances__committed_at__isnull=False)),
+        "counted": Count("instances", filter=Q(instances__counted_at__isnull=False)),
+    }
+    return list(study.deliveries.select_related("destination", "study__source").annotate(**counts))

@@ -283,7 +283,12 @@ class DeliverySerializer(serializers.ModelSerializer):
     """On its way to one destination; `retry_barred` is empty when you may have it sent again now."""
 
     destination = DestinationSerializer()
+    proof = serializers.ChoiceField(
+        Destination.Proof.choices, source="destination.proof", help_text="What the destination must show."
+    )
     accepted = serializers.IntegerField(help_text="Objects that the destination has accepted.")
+    committed = serializers.IntegerField(help_text="Objects that it has committed itself to.")
+    counted = serializers.IntegerField(help_text="Objects that were found there again by a query.")
     instances = serializers.IntegerField(source="study.number_of_instances")
     retry_barred = serializers.SerializerMethodField()
 
@@ -293,10 +298,14 @@ class DeliverySerializer(serializers.ModelSerializer):
             "id",
             "destination",
             "state",
+            "proof",
             "accepted",
+            "committed",
+            "counted",
             "instances",
             "attempts",
             "due_at",
+            "sent_at",
             "delivered_at",
             "problem",
             "retry_barred",

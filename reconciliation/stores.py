@@ -1,10 +1,11 @@
-"""Where the bytes lie: spool, vault and journal of this portal, as the settings name them, and who reads them."""
+"""Where the bytes lie: spool, vault, journal and archives' reports, as the settings name them, and who reads them."""
 
 from functools import cache
 from pathlib import Path
 
 from django.conf import settings
 
+from reconciliation.dicom.commitment import Reports
 from reconciliation.dicom.journal import Journal
 from reconciliation.dicom.reader import Reader
 from reconciliation.dicom.spool import Spool
@@ -22,6 +23,10 @@ def vault() -> Vault:
 def journal() -> Journal:
     """Beside the bytes that it speaks of: whoever copies the vault copies it too."""
     return Journal(settings.VAULT_DIR / "journal")
+
+
+def reports() -> Reports:
+    return Reports(settings.DATA_DIR / "reports")
 
 
 @cache

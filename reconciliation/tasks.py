@@ -2,7 +2,7 @@
 
 import logging
 
-from reconciliation import delivery, intake, matching
+from reconciliation import commitment, delivery, intake, matching
 
 log = logging.getLogger(__name__)
 
@@ -11,12 +11,23 @@ def send(key: str) -> None:
     delivery.send(key)
 
 
+def prove(key: str) -> None:
+    commitment.prove(key)
+
+
+def hear(transaction_uid: str) -> None:
+    """Act on every report that waits, whoever rang."""
+    commitment.hear()
+
+
 def sweep() -> dict[str, int]:
-    """The minute hand: settle what is quiet, propose what is stale, send what is due. One bad row never stops it."""
+    """The minute hand: settle, propose, send, hear and prove what is due. One bad row never stops it."""
     return {
         "settled": _each(intake.quiet(), intake.settle),
         "proposed": _each(matching.stale(), matching.propose),
         "sent": _each([one.pk for one in delivery.due()], delivery.send),
+        "heard": commitment.hear(),
+        "proven": _each(commitment.due(), commitment.prove),
     }
 
 

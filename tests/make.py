@@ -26,7 +26,7 @@ def source(name: str = "General Hospital", **columns) -> Source:
 
 
 def destination(name: str = "PACS", **columns) -> Destination:
-    columns = {"ae_title": "ARCHIVE", "host": "127.0.0.1", "port": 11113, **columns}
+    columns = {"ae_title": "ARCHIVE", "host": "127.0.0.1", "port": 11113, "proof": "none", **columns}
     return Destination.objects.get_or_create(name=name, defaults=columns)[0]
 
 

@@ -216,7 +216,8 @@ class Running:
 
     def sessions(self) -> set[int]:
         """The sessions of its children."""
-        return {session for parent, session in _processes() if parent == self.process.pid}
+        mine = os.getsid(0)  # the child that reads headers shares it, and ends with its parent
+        return {session for parent, session in _processes() if parent == self.process.pid} - {mine}
 
 
 def _processes() -> list[tuple[int, int]]:

@@ -50,7 +50,7 @@ def test_every_icon_is_drawn():
     asked = {name for path in TEMPLATES for name in re.findall(r'{% icon "([a-z-]+)" %}', read(path))}
     # Asked for by a value: states, agreements, classes of a match.
     asked |= {"receiving", "held", "mapped", "cleared", "released", "delivered", "rejected", "queued", "sending"}
-    asked |= {"refused", "same", "similar", "different", "missing", "strong", "possible", "weak", "conflict"}
+    asked |= {"refused", "sent", "same", "similar", "different", "missing", "strong", "possible", "weak", "conflict"}
 
     assert asked - drawn == set()
 

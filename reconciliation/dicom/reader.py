@@ -87,6 +87,18 @@ class Reader:
         """Have the child ready before the first object comes. Raises OSError when it cannot be started."""
         self.read([])
 
+    @property
+    def pid(self) -> int:
+        """The process number of the child, 0 while there is none."""
+        return self._child.pid if self._child and self._owner == os.getpid() else 0
+
+    def memory(self) -> int:
+        """The most bytes of memory that the child ever had at once."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+        return 0
+
     def close(self) -> None:
         """End the child; the next `read` starts another."""
         child, self._child = self._child, None

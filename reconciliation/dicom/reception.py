@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 # PS3.4 Table B.2-1, PS3.7 annex C
 SUCCESS, OUT_OF_RESOURCES, WRONG_OBJECT, CANNOT_UNDERSTAND, CLASS_NOT_SUPPORTED = 0x0000, 0xA700, 0xA900, 0xC000, 0x0122
+NOT_AUTHORISED = 0x0124
 
 LONGEST_COMMAND = 1 << 16
 LONGEST_QUESTION = 64 << 20  # bytes of a data set that pynetdicom keeps in memory: queries, reports of commitment
@@ -93,7 +94,7 @@ class Reception(DIMSEServiceProvider):
                 self.take(context_id, fragment[0], memoryview(fragment)[1:], ends=True)
             self.flush()
         except Garbled as problem:
-            log.warning("%s sent %s", self.origin.calling_title, problem)
+            log.warning("%s sent %s", self.assoc.requestor.ae_title, problem)
             self.dul.event_queue.put("Evt19")
 
     def take(self, context_id: int, control: int, data: memoryview, *, ends: bool) -> None:
@@ -166,6 +167,8 @@ class Reception(DIMSEServiceProvider):
         context = next((c for c in self.assoc.accepted_contexts if c.context_id == store.context_id), None)
         if context is None:
             store.refuse(CLASS_NOT_SUPPORTED, "presentation context was not accepted")
+        elif self.origin is None:
+            store.refuse(NOT_AUTHORISED, "an archive may report here, not send")
         elif not all(0 < len(uid) <= LONGEST_UID for uid in (sop_class, sop_instance)):
             store.refuse(WRONG_OBJECT, "SOP Class or Instance UID is missing or too long")
         else:
@@ -207,9 +210,9 @@ class Reception(DIMSEServiceProvider):
             step(self._store)
             return
         except OSError as error:
-            log.error("Could not keep an object from %s: %s", self.origin.calling_title, error)
+            log.error("Could not keep an object from %s: %s", self.assoc.requestor.ae_title, error)
         except Exception:  # a door: logged, answered, and the association goes on
-            log.exception("Could not keep an object from %s", self.origin.calling_title)
+            log.exception("Could not keep an object from %s", self.assoc.requestor.ae_title)
         self._store.refuse(OUT_OF_RESOURCES, "no room or no disk; send again later")
 
     def _answer(self) -> None:

@@ -81,12 +81,12 @@ def _has_its_size(made, size: int) -> bool:
 
 def _is_labelled(made) -> bool:
     """Whether file meta information fills the head up to the data set, and names what `made` says that it is."""
+    keywords = ("FileMetaInformationGroupLength", "TransferSyntaxUID", "MediaStorageSOPInstanceUID")
     try:
         ds = dcmread(io.BytesIO(made.head[: made.dataset_offset]), force=True)
+        told = tuple(ds.file_meta.get(keyword) for keyword in keywords)
     except (InvalidDicomError, *elements.UNREADABLE):
         return False
-    keywords = ("FileMetaInformationGroupLength", "TransferSyntaxUID", "MediaStorageSOPInstanceUID")
-    told = tuple(ds.file_meta.get(keyword) for keyword in keywords)
     return not len(ds) and told == (made.dataset_offset - 144, made.TransferSyntaxUID, made.SOPInstanceUID)
 
 

@@ -17,9 +17,10 @@ from pydicom import uid
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from reconciliation.dicom import commitment
 from reconciliation.dicom.arrival import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Origin
 from reconciliation.dicom.reception import Reception
 from reconciliation.dicom.spool import Spool
@@ -64,15 +65,18 @@ class Unknown(Exception):
     """Raised by `admit` for a caller who may not send here; its text is the reason, for the ledger."""
 
 
-Admit = Callable[[Caller], Origin]
+Admit = Callable[[Caller], Origin | None]
 Refused = Callable[[Caller, str], None]
 
 
-def serve(listener: Listener, *, spool: Spool, admit: Admit, refused: Refused) -> "DoorServer":
+def serve(
+    listener: Listener, *, spool: Spool, admit: Admit, refused: Refused, on_report: commitment.Keep | None = None
+) -> "DoorServer":
     """Open the door in threads of its own; `shutdown()` closes it, `server_address` says where it is.
 
-    `admit` gives the origin of what a caller is about to send, or raises Unknown. `refused` is told of everyone who was
-    turned away, with the reason.
+    `admit` gives the origin of what a caller is about to send, None for one that may only report, or raises Unknown.
+    `refused` is told of everyone who was turned away, with the reason. `on_report` keeps the reports of archives on
+    storage commitment; without it none are taken.
     """
     _config.UNRESTRICTED_STORAGE_SERVICE = True  # any storage class in any transfer syntax, private ones too
     _config.LOG_HANDLER_LEVEL = "none"  # pynetdicom's own logging of every message costs time and shows identifiers
@@ -84,11 +88,15 @@ def serve(listener: Listener, *, spool: Spool, admit: Admit, refused: Refused) -
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.add_supported_context(Verification)
+    handlers = [(evt.EVT_REQUESTED, _greet, [listener, admit, refused]), (evt.EVT_CONN_CLOSE, _wake)]
+    if on_report:  # the archive calls as SCP (PS3.4 J.3.3), and some forget to say so
+        ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+        handlers.append((evt.EVT_N_EVENT_REPORT, commitment.heard, [on_report]))
     server = ae.make_server(
         (listener.host, listener.port),
         server_class=functools.partial(DoorServer, listener=listener, spool=spool),
         request_handler=Door,
-        evt_handlers=[(evt.EVT_REQUESTED, _greet, [listener, admit, refused]), (evt.EVT_CONN_CLOSE, _wake)],
+        evt_handlers=handlers,
     )
     ae._servers.append(server)  # where AE.start_server keeps it, and where `shutdown` looks
     threading.Thread(target=server.serve_forever, args=[POLL], name="dicom-door", daemon=True).start()

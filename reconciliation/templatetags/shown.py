@@ -34,6 +34,8 @@ DEEDS = {
     "reinstate": "rejection taken back",
     "take over": "taken over",
     "generate": "order generated",
+    "delivery sent": "accepted by the archive",
+    "lost objects": "not at the archive; sent again",
 }
 
 

@@ -19,6 +19,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from django.db import connection
+from pynetdicom import _config
 
 from tests.conftest import program
 
@@ -91,6 +92,12 @@ class Process:
             pass
         self.signal(signal.SIGKILL)
         self.popen.wait(ENDED_WITHIN)
+
+
+@pytest.fixture(autouse=True)
+def _as_the_library_comes(monkeypatch):
+    """A door changes pynetdicom for its whole process; the next test's receiver may be another."""
+    monkeypatch.setattr(_config, "UNRESTRICTED_STORAGE_SERVICE", _config.UNRESTRICTED_STORAGE_SERVICE)
 
 
 @pytest.fixture

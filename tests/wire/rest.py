@@ -18,7 +18,7 @@ for name, group in {"desk": "Reconciliation", "releaser": "Releasing officers"}.
     user.groups.add(groups[group])
     tokens[name] = Token.objects.create(user=user).key
 Source.objects.create(name="General Hospital", ae_title="SENDER", issuer="GENERAL")
-to = Destination.objects.create(name="PACS", ae_title=%(ae_title)r, host="127.0.0.1", port=%(port)s)
+to = Destination.objects.create(name="PACS", ae_title=%(ae_title)r, host="127.0.0.1", port=%(port)s, proof="none")
 Procedure.objects.create(code="OUT", meaning="Outside study, import")
 RetentionRule.objects.create(name="Outside studies", period="P1Y")
 Reason.objects.create(code="not-ours", sentence="Not our patient.")

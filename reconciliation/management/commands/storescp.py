@@ -15,10 +15,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections, connection
 
 from policies import audit
-from policies.models import Source
-from reconciliation import stores
+from policies.models import Destination, Source
+from reconciliation import bell, stores
 from reconciliation.dicom import scp
 from reconciliation.dicom.arrival import Door, Origin
+from reconciliation.dicom.commitment import Report
 from reconciliation.dicom.tls import CIPHERS, Credentials
 from reconciliation.dicom.wire import SWITCH_INTERVAL
 
@@ -35,23 +36,30 @@ class Known(NamedTuple):
 
 
 class Sources:
-    """The active sources by AE title, as the database last said: the door stays open while the database is down."""
+    """The active sources by AE title, as the database last said: the door stays open while the database is down.
+
+    Destinations may come in too, but only to report on storage commitment; also inactive ones, for what they have got.
+    """
 
     def __init__(self):
         self.known: dict[str, Known] = {}
+        self.reporters: set[str] = set()
 
     def by_title(self) -> dict[str, Known]:
         try:
             rows = Source.objects.filter(active=True, ae_title__isnull=False)
             self.known = {row.ae_title: Known(str(row.pk), row.address or "") for row in rows}
+            self.reporters = set(Destination.objects.exclude(ae_title="").values_list("ae_title", flat=True))
         except DatabaseError:
             log.exception("The database does not answer; the door goes by the %s sources it knows", len(self.known))
         return self.known
 
-    def admit(self, caller: scp.Caller) -> Origin:
-        """Let a known source in; `scp.Unknown` for everybody else."""
+    def admit(self, caller: scp.Caller) -> Origin | None:
+        """Let a known source in, and a destination (None) to report; `scp.Unknown` for everybody else."""
         source = self.by_title().get(caller.calling_title)
         if source is None:
+            if caller.calling_title in self.reporters:
+                return None
             raise scp.Unknown(f"'{caller.calling_title}' is no AE title of an active source.")
         if source.address and source.address != caller.address:
             raise scp.Unknown(f"'{caller.calling_title}' called from {caller.address}, which is not its address.")
@@ -72,6 +80,16 @@ def refused(caller: scp.Caller, why: str) -> None:
         audit.record(audit.PORTAL, "refuse association", "caller", key=caller.calling_title, reason=why, detail=detail)
     except Exception:
         log.exception("The refusal of %s could not be written into the ledger", caller.calling_title)
+
+
+def reported(report: Report) -> None:
+    """Keep what an archive said on disk, whatever the database does, and wake a worker for it."""
+    stores.reports().keep(report)
+    log.info("%s reported on %s", report.calling_title, report.TransactionUID)
+    try:
+        bell.ring("reconciliation.tasks.hear", report.TransactionUID)
+    except DatabaseError:
+        log.exception("The database does not answer; the sweep will find the report of %s", report.calling_title)
 
 
 def fresh(step):
@@ -121,7 +139,13 @@ def keep_door() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     sources = Sources()
     sources.by_title()
-    server = scp.serve(listener(), spool=stores.spool(), admit=fresh(sources.admit), refused=fresh(refused))
+    server = scp.serve(
+        listener(),
+        spool=stores.spool(),
+        admit=fresh(sources.admit),
+        refused=fresh(refused),
+        on_report=fresh(reported),
+    )
     while not over.wait(1) and os.getppid() == parent:
         pass
     server.shutdown()
@@ -172,7 +196,7 @@ class Doors:
 
 
 class Command(BaseCommand):
-    help = "Listen for DICOM C-ECHO and C-STORE (the DICOM door)."
+    help = "Listen for DICOM C-ECHO, C-STORE and reports of storage commitment (the DICOM door)."
 
     def handle(self, **options):
         processes = settings.DICOM_PROCESSES

@@ -42,12 +42,6 @@ def written(folder: Path, data: bytes, name="object") -> Path:
     return path
 
 
-def memory(pid: int) -> int:
-    """The most memory that a process ever had, in bytes."""
-    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) << 10
-
-
 def test_the_child_reads_what_this_process_would_read(child):
     (found,) = child.read([CT])
 
@@ -67,15 +61,15 @@ def test_a_hostile_object_is_read_or_explained_within_ten_seconds_and_its_reader
     make_it, end = hostile.OBJECTS[name]
     path = written(tmp_path, make_it())
     child.read([CT])
-    alive, start = child._child.pid, time.monotonic()
+    alive, start = child.pid, time.monotonic()
     found, after = child.read([path, CT])
 
     assert time.monotonic() - start < 10
     assert (found.header is not None) == (end == hostile.HELD)
     assert bool(found.reason) == (end == hostile.EXPLAINED)
     assert found.digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert (after.header, child._child.pid) == (header.read(CT), alive)
-    assert memory(alive) < reader.MEMORY + 100 * MB  # what it maps comes on top
+    assert (after.header, child.pid) == (header.read(CT), alive)
+    assert child.memory() < reader.MEMORY + 100 * MB  # what it maps comes on top
 
 
 def test_an_object_that_takes_too_long_ends_its_reader_and_not_the_others(new_reader, tmp_path):
@@ -143,7 +137,7 @@ def test_a_disk_that_fails_is_no_objects_fault_and_no_answer_is_taken_for_anothe
 
 def test_the_child_can_write_no_file(child, tmp_path):
     child.read([CT])
-    limits = Path(f"/proc/{child._child.pid}/limits").read_text()
+    limits = Path(f"/proc/{child.pid}/limits").read_text()
 
     assert [line.split()[3:5] for line in limits.splitlines() if line.startswith("Max file size")] == [["0", "0"]]
 

@@ -68,8 +68,8 @@ class Traced:
 
 
 class Belt:
-    def __init__(self, portal: Portal) -> None:
-        self.portal, self.folder = portal, portal.folder
+    def __init__(self, portal: Portal, folder: Path) -> None:
+        self.portal, self.folder = portal, folder
         self.spool, self.vault = portal.data_dir / "spool", portal.data_dir / "vault"
         self.nursery = Nursery(self.folder, portal.env)
         self.pids: dict[str, int] = {}

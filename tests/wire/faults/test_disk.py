@@ -31,7 +31,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 
 def test_the_door_refuses_before_the_disk_is_full_and_takes_again_by_itself(new_belt, small_disk):
-    belt = new_belt(IMGSHARE_DATA_DIR=small_disk, IMGSHARE_MINIMUM_FREE_BYTES=6 * MB)
+    belt = new_belt(small_disk, IMGSHARE_MINIMUM_FREE_BYTES=6 * MB)
     ballast = small_disk / "somebody-elses"
     ballast.write_bytes(bytes(9 * MB))
     belt.start("storescp")
@@ -60,7 +60,7 @@ def fill(path: Path) -> None:
 
 
 def test_a_disk_that_is_full_to_the_last_byte_gets_no_promise_and_intake_recovers(new_belt, small_disk):
-    belt = new_belt(IMGSHARE_DATA_DIR=small_disk)
+    belt = new_belt(small_disk)
     belt.start("storescp")
     promised = belt.send(5).acknowledged()
     ballast = small_disk / "somebody-elses"
