@@ -73,8 +73,8 @@ def test_a_hostile_object_is_read_or_explained_within_ten_seconds_and_its_reader
 
 
 def test_an_object_that_takes_too_long_ends_its_reader_and_not_the_others(new_reader, tmp_path):
-    endless = written(tmp_path, hostile.with_tail(b"\x41\x00\x01\x00LO\0\0" * 400_000))
-    before, slow, after = new_reader(processor=0.2).read([CT, endless, CT])
+    endless = written(tmp_path, hostile.with_tail(b"\x41\x00\x01\x00LO\0\0" * 1_900_000))
+    before, slow, after = new_reader(processor=0.1).read([CT, endless, CT])
 
     assert (slow.header, slow.reason) == (None, reader.TOO_SLOW)
     assert slow.digest == hashlib.sha256(endless.read_bytes()).hexdigest()
