@@ -139,7 +139,7 @@ def _coerced(
     notation = Notation(encoding, ("UTF8",) if renewal.characters else declared.writing)
     fresh = _fresh(plan, notation)
     new_ones = {each.tag: each.new for each in others}
-    changed = {each.tag for each in others if each.listed}
+    changed, lost = set(), {each.tag for each in others if each.listed}
     if renewal.characters:
         new_ones |= Notation(encoding, ("ascii",)).write(_dataset({"SpecificCharacterSet": "ISO_IR 192"}))
         changed.add(SPECIFIC_CHARACTER_SET)
@@ -152,10 +152,11 @@ def _coerced(
             new = _appended(tag, here, new, notation)
         differs = not notation.same(tag, here, new)
         moved = here != was  # to ISO_IR 192, or to other UIDs
-        changed |= {tag} if differs or (moved and _is_listed(was, encoding, renewal)) else set()
+        changed |= {tag} if differs else set()
+        lost |= {tag} if moved and _is_listed(was, encoding, renewal) else set()
         if differs or moved or bool(here) != bool(new):
             new_ones[tag] = new if differs or bool(here) != bool(new) else here
-    if listed := _listed(changed, old, encoding):
+    if listed := lost | _listed(changed | lost, old, encoding):
         new_ones[ORIGINAL_ATTRIBUTES] = _with_original_attributes(listed, old, fresh, notation, renewal)
     if not plan.unsigned:
         _refuse_broken_signature(old, new_ones, notation)

@@ -73,7 +73,8 @@ def data_set_differs(
     if widened and text_of(after, SPECIFIC_CHARACTER_SET) != "ISO_IR 192":
         yield "The character set changed, and not to ISO_IR 192."
     others = sorted({*before.keys(), *after.keys()} - planned.keys() - {SPECIFIC_CHARACTER_SET, ORIGINAL_ATTRIBUTES})
-    lost = {tag for tag in others if tag in before and _loses(before, tag, view)}
+    kept = {tag for tag, change in planned.items() if change.action is Action.APPEND and tag != ORIGINAL_ATTRIBUTES}
+    lost = {tag for tag in {*others, *kept} & before.keys() if _loses(before, tag, view)}
     for tag in others:
         if not is_length(tag) and not _unchanged(before, after, tag, view):
             yield f"{name_of(tag)} is not what it was in the original, and nothing was planned for it."

@@ -64,6 +64,8 @@ def differences_in_head(
         key = found and _key(found, changes)
         if key and key in _judged:
             return []
+        if not _is_labelled(made):
+            return ["The object that was made does not say what it is: its file meta information is another."]
         told = _differences(file, io.BufferedReader(Stitched(file.fileno(), made)), changes, uids)
     if not told and outline.is_sound_file(original) and not _is_sound_head(made):
         return [DAMAGED]
@@ -75,6 +77,17 @@ def differences_in_head(
 def _has_its_size(made, size: int) -> bool:
     tail = made.tail_end - made.tail_offset
     return 0 <= made.tail_offset <= made.tail_end <= size and made.size == len(made.head) + tail + len(made.foot)
+
+
+def _is_labelled(made) -> bool:
+    """Whether file meta information fills the head up to the data set, and names what `made` says that it is."""
+    keywords = ("FileMetaInformationGroupLength", "TransferSyntaxUID", "MediaStorageSOPInstanceUID")
+    try:
+        ds = dcmread(io.BytesIO(made.head[: made.dataset_offset]), force=True)
+        told = tuple(ds.file_meta.get(keyword) for keyword in keywords)
+    except (InvalidDicomError, *elements.UNREADABLE):
+        return False
+    return not len(ds) and told == (made.dataset_offset - 144, made.TransferSyntaxUID, made.SOPInstanceUID)
 
 
 def _is_sound_head(made) -> bool:

@@ -171,8 +171,14 @@ def _refuse_other_meta(made, syntax: str, after: dict[bytes, bytes], order: Orde
     if made.head[:132] != bytes(128) + b"DICM":
         raise Strange
     meta = _cut(made.head, 132, made.dataset_offset, order_of(""))
+    length = meta.get(b"\x02\x00\x00\x00", b"")[8:]
+    if any(tag[:2] != b"\x02\x00" for tag in meta) or length != struct.pack("<I", made.dataset_offset - 144):
+        raise Strange
     names = [b"\x02\x00\x10\x00", b"\x02\x00\x02\x00", b"\x02\x00\x03\x00"]
     told = [meta.get(name, b"")[8:].rstrip(b"\0 ") for name in names]
     here = [after.get(order.tag.pack(8, number), b"")[8:].rstrip(b"\0 ") for number in (0x16, 0x18)]
-    if told != [syntax.encode(), *here] or [made.TransferSyntaxUID, made.SOPInstanceUID] != [syntax, here[1].decode()]:
+    if told != [syntax.encode(), *here] or [made.TransferSyntaxUID, made.SOPInstanceUID] != [
+        syntax,
+        here[1].decode("latin-1"),
+    ]:
         raise Strange

@@ -15,17 +15,7 @@ from reconciliation.dicom import edit, reread
 
 INSIDE_PYDICOM = Path(pydicom.__file__).parent / "data"
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "dicom"
-FILES = [*INSIDE_PYDICOM.glob("test_files/**/*"), *INSIDE_PYDICOM.glob("charset_files/*.dcm")]
-OBJECTS = sorted(path for path in FILES if path.is_file() and path.read_bytes()[128:132] == b"DICM")
-REFUSED = {  # by what is wrong with them
-    "MR_truncated.dcm": "cut off",
-    "rtplan_truncated.dcm": "cut off",
-    "SC_rgb_jpeg.dcm": "in implicit VR",
-    "empty_charset_LEI.dcm": "no SOP Class UID",
-    "meta_missing_tsyntax.dcm": "no SOP Class UID",
-    "nested_priv_SQ.dcm": "no SOP Class UID",
-}
-PROGRAMS = {name: shutil.which(name, path="/usr/bin:/usr/local/bin") for name in ("dcmdump", "dciodvfy")}
+PROGRAMS = {name: shutil.which(name, path="/usr/bin:/usr/local/bin") for name in ("dcmdump", "dcmodify", "dciodvfy")}
 AT = "20251124120000.000000+0000"
 PROVENANCE = ("OriginalAttributesSequence", "ContributingEquipmentSequence")
 
@@ -133,7 +123,9 @@ def undefined(ds: Dataset) -> Dataset:
 
 def undone(ds: Dataset) -> Dataset:
     """The object as it came, by what its last Original Attributes say: what recall would do."""
-    kept = ds.OriginalAttributesSequence.pop().ModifiedAttributesSequence[0]
+    told = ds.get("OriginalAttributesSequence") or []
+    ours = told and told[-1].get("AttributeModificationDateTime") == AT  # not there, where no value was lost
+    kept = told.pop().ModifiedAttributesSequence[0] if ours else []
     ds.ContributingEquipmentSequence.pop()
     emptied = [name for name in PROVENANCE if not ds.get(name)]
     for name in (*emptied, "InstanceCoercionDateTime", "InstanceOriginStatus"):

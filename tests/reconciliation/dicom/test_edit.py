@@ -1,21 +1,13 @@
-import copy
+"""The header splice: what stays, what changes, and what is refused."""
+
 import hashlib
-import io
-import shutil
 import struct
-import subprocess
 import zlib
 from pathlib import Path
 
-import pydicom
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from pydicom import dcmread, dcmwrite
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -23,137 +15,13 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from policies.rules import coercion
-from policies.rules.coercion import Action, Change, Importer, LocalFacts
-from reconciliation.dicom import edit, elements, outline, reread
+from policies.rules.coercion import Action, Change
+from reconciliation.dicom import edit, elements, outline
 from reconciliation.dicom.arrival import IMPLEMENTATION_CLASS_UID
 from reconciliation.dicom.edit import CannotWrite
+from tests.reconciliation.dicom.edits import checked, ct, item, made, nested, old_values, only, plan, saved
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::UserWarning"
-)  # pydicom's, of defects that the test files have on purpose
-
-# --- the whole plan, against pydicom ---
-
-
-def by_pydicom(path: Path, changes: list[Change]) -> Dataset:
-    """The same changes by reading and writing everything with pydicom: slow, and another way altogether."""
-    ds, source = dcmread(path), dcmread(path)
-    kept = Dataset()
-    for change in changes:
-        if change.path == "OriginalAttributesSequence":
-            continue
-        tag, sequence = tag_for_keyword(change.path), dictionary_VR(change.path) == "SQ"
-        old = copy.deepcopy(source[tag]) if tag in source else None
-        new = built(change.new) or ([] if sequence else "")
-        if change.action is Action.REMOVE:
-            ds.pop(tag, None)
-        elif change.action is Action.APPEND:
-            there = list(ds.get(change.path) or [])
-            ids = {(each.get("PatientID"), each.get("IssuerOfPatientID") or "") for each in there}
-            setattr(
-                ds,
-                change.path,
-                there + [each for each in new if (each.get("PatientID"), each.get("IssuerOfPatientID")) not in ids],
-            )
-        else:
-            setattr(ds, change.path, new)
-        lost = old is not None and not old.is_empty
-        unlisted = change.path == "ContributingEquipmentSequence"
-        unlisted |= change.path in ("InstanceCoercionDateTime", "InstanceOriginStatus") and not lost
-        if not unlisted and (old.value if lost else None) != ((ds.get(tag) and ds[tag].value) or None):
-            kept[tag] = old or DataElement(tag, dictionary_VR(tag), [] if sequence else "")
-    if "PatientID" in kept and "IssuerOfPatientID" not in kept:
-        kept.IssuerOfPatientID = source.get("IssuerOfPatientID", "")
-    [told] = built(next(change.new for change in changes if change.path == "OriginalAttributesSequence"))
-    told.ModifiedAttributesSequence = [kept]
-    ds.OriginalAttributesSequence = [*(ds.get("OriginalAttributesSequence") or []), told]
-    out = io.BytesIO()
-    ds.save_as(out, enforce_file_format=False)
-    return dcmread(io.BytesIO(out.getvalue()))
-
-
-def apart(one: Dataset, other: Dataset) -> list[int]:
-    """The tags that differ, but for lengths of groups (retired), and the padding that pydicom adds to odd values."""
-
-    def same(tag) -> bool:
-        if tag not in one or tag not in other:
-            return False
-        values = one[tag].value, other[tag].value
-        if all(isinstance(value, bytes) for value in values):
-            return values[0].rstrip(b"\0") == values[1].rstrip(b"\0")
-        return one[tag] == other[tag]
-
-    return [tag for tag in {*one.keys(), *other.keys()} if tag.element and tag != 0x00080001 and not same(tag)]
-
-
-@pytest.mark.parametrize("path", OBJECTS, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_splice_is_what_a_full_rewrite_would_be(path, tmp_path):
-    if path.name in REFUSED:
-        with pytest.raises(CannotWrite, match=REFUSED[path.name]):
-            edit.make(path, plan())
-        return
-
-    ds = checked(path, plan(), tmp_path)
-
-    assert apart(ds, by_pydicom(path, plan())) == []
-
-
-@pytest.mark.skipif(not SHARED.exists(), reason="the shared test data are not there")
-def test_real_objects_come_out_as_planned_or_are_refused_with_a_sentence(tmp_path):
-    paths = sorted(path for path in SHARED.rglob("*") if path.is_file())
-
-    told = {path: why_not_made(path, plan("Müller^Jürgen"), tmp_path) for path in paths}
-
-    assert [found for found in told.values() if isinstance(found, list) and found] == []
-    assert [found for found in told.values() if isinstance(found, str) and not found.endswith(".")] == []
-    assert list(told.values()).count([]) > 350
-
-
-def why_not_made(path: Path, changes: list[Change], folder: Path) -> list[str] | str:
-    try:
-        return reread.differences(path, made(path, changes, folder), changes)
-    except CannotWrite as problem:
-        return str(problem)
-
-
-SAMPLE = (
-    "CT_small.dcm",
-    "MR_small_implicit.dcm",
-    "MR_small_bigendian.dcm",
-    "JPEG2000.dcm",
-    "image_dfl.dcm",
-    "test-SR.dcm",
-    "rtplan.dcm",
-)
-
-
-@pytest.mark.skipif(not PROGRAMS["dcmdump"], reason="DCMTK is not installed")
-@pytest.mark.parametrize("name", SAMPLE)
-def test_dcmtk_reads_what_was_made(name, tmp_path):
-    target = made(Path(get_testdata_file(name)), plan("Müller^Jürgen"), tmp_path)
-
-    done = subprocess.run([PROGRAMS["dcmdump"], target], capture_output=True, check=False, timeout=30)
-
-    assert done.returncode == 0
-    assert not [line for line in done.stderr.splitlines() if line.startswith((b"E:", b"W:"))]
-
-
-@pytest.mark.skipif(not PROGRAMS["dciodvfy"], reason="dicom3tools are not installed")
-@pytest.mark.parametrize("name", SAMPLE)
-def test_a_validator_finds_no_new_error(name, tmp_path):
-    """But for sequences that the plan empties: it wants an item in them, though RAD-61 says zero length."""
-    original = Path(get_testdata_file(name))
-    emptied = [change.path for change in plan() if change.action is Action.EMPTY and dictionary_VR(change.path) == "SQ"]
-    target = made(original, [change for change in plan() if change.path not in emptied], tmp_path)
-
-    assert kinds_of_error(target) <= kinds_of_error(original)
-
-
-def kinds_of_error(path: Path) -> set[str]:
-    done = subprocess.run([PROGRAMS["dciodvfy"], path], capture_output=True, check=False, timeout=30)
-    lines = (done.stdout + done.stderr).decode("latin-1").splitlines()
-    return {line for line in lines if line.startswith("Error")}
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of defects that the files have on purpose
 
 
 # --- bytes that stay ---
