@@ -35,6 +35,8 @@ OURS_MAXIMUM = 1 << 14  # bytes of a PDU that we are sent: there are only answer
 LONGEST_PDU = 1 << 20  # bytes; also of an answer to an association, which has no agreed length
 LONGEST_COMMAND = 1 << 16
 QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux only
+UNSENT_LOWEST = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+FEW, MANY = 128 << 10, 0x7FFFFFFF  # bytes that may wait in the kernel for the line
 SLICE = 1.0  # seconds of a wait between two looks at whatever else is to be done
 
 MESSAGE_ID, MESSAGE_ANSWERED, STATUS, ERROR_COMMENT = 0x0110, 0x0120, 0x0900, 0x0902  # in group 0000
@@ -82,6 +84,13 @@ class Line:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.poll = select.poll()
         self.poll.register(self.socket, select.POLLIN)
+
+    def hold_back(self, much: bool) -> None:
+        """Let only a little of a large object wait in the kernel: that is near the processor when the line takes it,
+        and a receiver on a fast line needs a quarter less time. A small one is handed over whole.
+        """
+        if UNSENT_LOWEST is not None:
+            self.socket.setsockopt(socket.IPPROTO_TCP, UNSENT_LOWEST, FEW if much else MANY)
 
     def send(self, data: bytes | memoryview) -> None:
         """All of it, or Lost where the peer takes nothing for as long as it may be silent."""
@@ -170,7 +179,7 @@ class Association:
         if self.most < fragments.SMALLEST:
             raise Refused(f"{peer.ae_title} takes only {self.most} bytes at once: no object fits into that.")
         self.memory = memoryview(bytearray(fragments.ROOM))
-        self.message_id, self._command = 0, b""
+        self.message_id, self._command, self._large = 0, b"", False
         self._answers: dict[int, dict] = {}
 
     def send(self, context: int, elements: dict[int, int | str], body: Body | None = None) -> int:
@@ -181,14 +190,28 @@ class Association:
         self.message_id = self.message_id % 0xFFFF + 1
         self._answers.clear()
         raw = fragments.command(elements | {MESSAGE_ID: self.message_id})
+        large = body is not None and body.length > fragments.PDU_MAXIMUM
+        if large != self._large:
+            self.line.hold_back(large)
+            self._large = large
         with self._ending():
             for piece in fragments.batches(self.memory, self.most, context, raw, body):
-                self.line.send(piece)
-                if body is not None and body.length > fragments.ROOM:
+                self._send(piece)
+                if large:
                     self.line.idle()
                     while self.line.pending():
                         self._take(time.monotonic() + self.peer.dimse_timeout)
         return self.message_id
+
+    def _send(self, piece: memoryview) -> None:
+        """A peer that takes no more, or has gone, may have said why before."""
+        try:
+            self.line.send(piece)
+        except Lost:
+            with suppress(Lost):
+                while self.line.pending():
+                    self._take(time.monotonic())
+            raise
 
     def answer(self) -> dict[int, int | bytes]:
         """The response to what was sent last, by element of group 0000. Raises Lost."""

@@ -15,7 +15,7 @@ COMMAND, LAST = 0x01, 0x02  # the bits of a message control header (PS3.8 E.2)
 HEADROOM = 16 << 10  # bytes for the heads of PDUs, and for a command
 PDU_MAXIMUM = 1 << 20  # bytes after the head of a PDU that we send at once, also to a peer that takes any length
 ROOM = PDU_MAXIMUM + HEADROOM  # bytes: the longest PDU, and a command before it
-AT_ONCE = (256 << 10) + HEADROOM  # bytes that are sent in one call: few enough to stay near the processor
+AT_ONCE = (256 << 10) + HEADROOM  # bytes of a large object that are sent in one call: they stay near the processor
 SPANS_MAXIMUM = 1000  # that one call can read into (IOV_MAX is 1,024)
 
 HEAD = struct.Struct(">BBIIBB")  # of a PDU with one presentation data value in it: type, 0, lengths, context, control
@@ -108,9 +108,10 @@ def batches(memory: memoryview, most: int, context: int, raw: bytes, body: Body 
         memory[end - len(piece) : end] = piece
     if body is not None:
         stream, left = Stream(body), body.length + body.length % 2
+        at_once = AT_ONCE if left > PDU_MAXIMUM else len(memory)
         while left:
             size = min(most, left)
-            if end and (end + HEAD.size + size > AT_ONCE or len(stream.spans) >= SPANS_MAXIMUM):
+            if end and (end + HEAD.size + size > at_once or len(stream.spans) >= SPANS_MAXIMUM):
                 stream.fill()
                 yield memory[:end]
                 end = 0
