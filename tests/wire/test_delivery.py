@@ -171,7 +171,7 @@ def test_an_object_is_never_written_a_second_time(scripted, settings):
     delivery.send(made.pk)
 
     assert len(got) == 2
-    assert [path for path in settings.CACHE_DIR.rglob("*") if path.is_file()] == []
+    assert [path for path in (settings.CACHE_DIR / "outgoing").rglob("*") if path.is_file()] == []
 
 
 def test_a_destination_that_takes_several_associations_gets_every_object_once(scripted, monkeypatch):

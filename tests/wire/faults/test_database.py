@@ -58,7 +58,8 @@ def test_the_door_goes_on_while_the_database_is_down_and_intake_catches_up(belt:
     with outage(url):
         during = belt.send(10).acknowledged() | belt.send(10).acknowledged()
         time.sleep(1)
-        assert belt.waiting()
+        # An intake that has the moved file open goes on writing into it: nothing need wait then.
+        assert belt.waiting() or outage is moved
     belt.wait_for_intake()
     for name in ("storescp", "intake"):
         belt.kill(name)
