@@ -20,6 +20,7 @@ from policies.models import Source
 from reconciliation import filing, quality, stores
 from reconciliation.dicom.arrival import Origin
 from reconciliation.dicom.journal import Entry
+from reconciliation.dicom.reader import Reading
 from reconciliation.dicom.spool import Arrival, Spool
 from reconciliation.filing import Outcome, Read
 from reconciliation.models import Study, Submission
@@ -28,6 +29,7 @@ from reconciliation.workflow import move
 log = logging.getLogger(__name__)
 BATCH = 100  # arrivals in one transaction
 RIPE = 0.2  # seconds that an arrival of an open door waits for others to share a transaction with
+UIDS = ("SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID", "TransferSyntaxUID")
 TRIES = 5  # at a batch, when another intake wrote the same study at the same moment
 LONGEST_WAIT = 5.0  # seconds until a submission that could not be indexed is tried again
 
@@ -160,7 +162,13 @@ def _index_batch(submission: Submission, arrivals: list[Arrival]) -> list[Outcom
 def read(arrivals: list[Arrival]) -> list[Read]:
     """Headers and digests, by the guarded child."""
     readings = stores.reader().read([arrival.path for arrival in arrivals])
-    return [Read(one, found, one.path.stat().st_size) for one, found in zip(arrivals, readings, strict=True)]
+    fitting = [found._replace(header=None, reason=DOES_NOT_FIT) if _is_unfit(found) else found for found in readings]
+    return [Read(one, found, one.path.stat().st_size) for one, found in zip(arrivals, fitting, strict=True)]
+
+
+def _is_unfit(found: Reading) -> bool:
+    """A UID with a NUL inside cannot be looked up, and PostgreSQL does not take the question."""
+    return found.header is not None and any("\0" in getattr(found.header, name) for name in UIDS)
 
 
 def _keep_and_write(submission: Submission, reads: list[Read], worth: list[Read]) -> list[Outcome]:

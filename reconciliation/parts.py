@@ -132,7 +132,9 @@ _SUPPLEMENT = "These objects came after the first part of this study had left th
 
 def find(study: Study, code: str, severity: str, sentence: str) -> None:
     """Put a finding on a study, once."""
-    Finding.objects.get_or_create(study=study, code=code, defaults={"severity": severity, "sentence": sentence})
+    Finding.objects.get_or_create(
+        study=study, code=code, defaults={"severity": severity, "sentence": sentence.replace("\0", "")}
+    )
 
 
 def fit(row: Model, column: str, value: str) -> str:
