@@ -10,7 +10,7 @@ from policies import authority, retention
 from policies.consent import require_sufficient
 from policies.models import Power, RetentionRule, User
 from policies.problems import Conflict, Invalid
-from reconciliation import gate
+from reconciliation import gate, lease
 from reconciliation.models import Consent, Finding, Study
 from reconciliation.workflow import move, why_not
 
@@ -59,9 +59,7 @@ def clear(
             consent=given,
             retention=rule,
             retention_reason=rule_reason,
-            lease_by=None,
-            lease_since=None,
-            lease_until=None,
+            **lease.ENDED,
         )
 
 

@@ -62,7 +62,7 @@ def apply(
     if shown and shown != fingerprint(changes):
         raise Conflict("What would change is not what you were shown. Choose the candidate again and look at it.")
     match = matching.judge(study, patient=patient, order=order)
-    against = objections(study, patient=patient, order=order)
+    against = _against(study, match, patient, order)
     with transaction.atomic():
         if order and not Order.objects.filter(pk=order.pk, changed_at=order.changed_at).exists():
             raise Conflict("The order has changed meanwhile. Look at it again.")
@@ -114,11 +114,14 @@ def _told(study: Study, mapping: Mapping, match: Match, against: list[Found]) ->
 
 def objections(study: Study, *, patient: Patient, order: Order | None = None) -> list[Found]:
     """What speaks against a choice. Once mapped these are findings: to be overridden with a reason, or undone."""
+    return _against(study, matching.judge(study, patient=patient, order=order), patient, order)
+
+
+def _against(study: Study, match: Match, patient: Patient, order: Order | None) -> list[Found]:
     others = Study.objects.exclude(state=Study.State.REJECTED).exclude(study_instance_uid=study.study_instance_uid)
     taken = order is not None and others.filter(order=order).exists()
-    alike = study.proposals.filter(ambiguous=True).values_list("patient", flat=True)
-    match = matching.judge(study, patient=patient, order=order)
-    return rules.objections(match, taken=taken, alike=len({*alike}) if patient.pk in {*alike} else 0)
+    alike = set(study.proposals.filter(ambiguous=True).values_list("patient", flat=True))
+    return rules.objections(match, taken=taken, alike=len(alike) if patient.pk in alike else 0)
 
 
 def unmap(study: Study, *, by: User, reason: str = "") -> None:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from orders import queries
@@ -44,8 +44,7 @@ def propose(study: Study) -> list[Proposal]:
 
 def refresh(study: Study) -> None:
     """Propose anew when something changed since: whoever looks sees what is known now, not at the last sweep."""
-    newest = queries.newest_change()
-    if study.state == Study.State.HELD and (study.proposed_at is None or (newest and study.proposed_at < newest)):
+    if _stale().filter(pk=study.pk).exists():
         propose(study)
 
 
@@ -114,9 +113,13 @@ def _row(study: Study, proposal: rules.Proposal, known: dict) -> Proposal:
 
 
 def stale(limit: int = 200) -> list[Study]:
+    """The studies to propose anew, the longest waiting first."""
+    return list(_stale().select_related("source").order_by("received_at")[:limit])
+
+
+def _stale() -> QuerySet[Study]:
     """Held studies whose proposals are older than the newest change of patients or orders."""
     unproposed = Q(proposed_at=None)
     if newest := queries.newest_change():
         unproposed |= Q(proposed_at__lt=newest)
-    held = Study.objects.filter(unproposed, state=Study.State.HELD).select_related("source")
-    return list(held.order_by("received_at")[:limit])
+    return Study.objects.filter(unproposed, state=Study.State.HELD)

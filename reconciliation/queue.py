@@ -16,6 +16,7 @@ from policies import authority
 from policies.models import Power, Source, User
 from policies.problems import Invalid
 from policies.rules.matching import Class, name_key
+from reconciliation import lease
 from reconciliation.models import Delivery, Study, Submission, Unreadable
 
 PAGE = 25
@@ -151,8 +152,7 @@ def sources(user: User) -> QuerySet[Source]:
 def next_of(user: User, study: Study) -> Study | None:
     """The study that waits longest for the same step, to go on without returning to the queue."""
     waiting = visible_to(user).filter(state=study.state).exclude(pk=study.pk)
-    unleased = Q(lease_by=None) | Q(lease_until__lte=Now()) | Q(lease_by=user)
-    return waiting.filter(unleased).order_by("received_at", "id").first()
+    return waiting.filter(lease.open_to(user)).order_by("received_at", "id").first()
 
 
 def submissions(user: User) -> QuerySet[Submission]:

@@ -3,9 +3,10 @@
 from django.db import transaction
 from django.utils import timezone
 
-from policies.models import Destination, Reason, User
+from policies import authority
+from policies.models import Destination, Power, Reason, User
 from policies.problems import Invalid
-from reconciliation import bell
+from reconciliation import bell, lease
 from reconciliation.models import Delivery, Study
 from reconciliation.workflow import move, undecide, why_not
 
@@ -16,8 +17,7 @@ def release(study: Study, *, to: list[Destination], by: User) -> list[Delivery]:
         raise refusal
     to = list(dict.fromkeys(to))
     for destination in to:
-        if refusal := why_not(study, "release", by, destination=destination):
-            raise refusal
+        authority.require(by, Power.RELEASE, source=study.source, destination=destination)
         if not destination.active:
             raise Invalid(f"{destination} takes no deliveries at present. Choose another destination.")
     if not to:
@@ -31,9 +31,7 @@ def release(study: Study, *, to: list[Destination], by: User) -> list[Delivery]:
             detail={"destinations": [str(destination) for destination in to], "mapping": str(study.mapping_id)},
             released_by=by,
             released_at=now,
-            lease_by=None,
-            lease_since=None,
-            lease_until=None,
+            **lease.ENDED,
         )
         deliveries = [
             Delivery.objects.create(study=study, destination=destination, mapping_id=study.mapping_id, due_at=now)
@@ -55,9 +53,7 @@ def reject(study: Study, *, reason: Reason, by: User, comment: str = "") -> None
         reason=f"{reason.sentence} {comment}".strip(),
         detail={"code": reason.code},
         rejected_for=reason,
-        lease_by=None,
-        lease_since=None,
-        lease_until=None,
+        **lease.ENDED,
     )
 
 

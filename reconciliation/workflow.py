@@ -47,7 +47,7 @@ MOVES = {
 }
 
 
-def why_not(study: Study, verb: str, by: User | str, *, destination=None) -> Denied | Conflict | None:
+def why_not(study: Study, verb: str, by: User | str) -> Denied | Conflict | None:
     """The refusal that `by` would meet, or None. Authority comes first: who may not, need not know the state."""
     step = MOVES.get(verb)
     if step is None:
@@ -56,7 +56,7 @@ def why_not(study: Study, verb: str, by: User | str, *, destination=None) -> Den
         return None if step.portal and study.state in step.origins else _wrong_state(study, verb)
     if not step.power:
         return Denied("Only the portal itself takes this step.")
-    if barred := authority.why_not(by, step.power, source=study.source, destination=destination):
+    if barred := authority.why_not(by, step.power, source=study.source):
         return Denied(barred)
     if study.state not in step.origins:
         return _wrong_state(study, verb)

@@ -1,4 +1,4 @@
-"""Orthanc as a peer: Debian's, in its default setting (an index in SQLite, every object synced), on loopback."""
+"""Orthanc as a peer: Debian's, with an index in SQLite and every object synced, on loopback."""
 
 import http.client
 import json
@@ -10,9 +10,9 @@ from typing import Any
 
 from imgshare_site.bench.material import empty
 from imgshare_site.bench.measure import Missing
-from imgshare_site.bench.peers import child, free_port
+from imgshare_site.bench.peers import child, free_port, program, wait_for
 
-PROGRAM = Path("/usr/sbin/Orthanc")
+DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Orthanc:
     ae_title: str = "ORTHANC"
 
     def call(self, method: str, path: str) -> Any:
-        asked = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=60)
+        asked = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=300)
         try:
             asked.request(method, path)
             return json.loads(asked.getresponse().read() or b"null")
@@ -39,21 +39,29 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path) -> Iterator[Orthanc]:
-    if not PROGRAM.exists():
-        raise Missing("Orthanc is not installed (Debian package orthanc)")
+def orthanc(folder: Path, **more: Any) -> Iterator[Orthanc]:
+    """An archive of its own that takes from everybody; `more` are further lines of its configuration."""
+    server = program("Orthanc")
     peer, kept = Orthanc(free_port(), free_port()), empty(folder / "orthanc")
     settings = {
         "StorageDirectory": str(kept / "storage"),
         "IndexDirectory": str(kept / "storage"),
         "HttpPort": peer.http_port,
-        "RemoteAccessAllowed": True,
+        "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
         "DicomPort": peer.dicom_port,
         "DicomAet": peer.ae_title,
         "DicomAlwaysAllowStore": True,
         "SyncStorageArea": True,
     }
-    (kept / "orthanc.json").write_text(json.dumps(settings))
-    with child([str(PROGRAM), str(kept / "orthanc.json")], peer.dicom_port):
+    (kept / "orthanc.json").write_text(json.dumps(settings | more))
+    with child([server, str(kept / "orthanc.json")], peer.dicom_port):
+        wait_for(peer.http_port)
         yield peer
+
+
+def dicomweb() -> dict[str, Any]:
+    """The lines of the configuration that make it speak DICOMweb."""
+    if not DICOMWEB.exists():
+        raise Missing("Orthanc's DICOMweb is not installed (Debian package orthanc-dicomweb)")
+    return {"Plugins": [str(DICOMWEB)], "DicomWeb": {"Enable": True, "Root": "/dicom-web/"}}

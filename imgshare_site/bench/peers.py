@@ -1,6 +1,5 @@
 """Whom we are measured against, and our own processes beside them: started here, ended here, on loopback."""
 
-import json
 import os
 import shutil
 import socket
@@ -8,9 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,42 +75,6 @@ def dcmtk_storescp(
     command = [program("storescp"), "--max-pdu", str(pdu), "-od", str(received), "+xa", *options, str(port)]
     with child(command, port, **({"TCP_NODELAY": "0"} if nagle else {})) as pid:
         yield Receiver(port, pid, received)
-
-
-class Archive(NamedTuple):
-    """Orthanc: its DICOM port, and how it is emptied."""
-
-    port: int
-    clear: Callable[[], None]
-
-
-@contextmanager
-def orthanc(folder: Path) -> Iterator[Archive]:
-    """Orthanc as an archive that syncs what it stores; it takes from everybody on loopback."""
-    port, http, home = free_port(), free_port(), empty(folder / "orthanc")
-    configuration = {
-        "StorageDirectory": str(home / "storage"),
-        "DicomPort": port,
-        "HttpPort": http,
-        "AuthenticationEnabled": False,
-        "DicomAlwaysAllowStore": True,
-        "SyncStorageArea": True,
-        "MaximumPduLength": 131072,
-    }
-    (home / "orthanc.json").write_text(json.dumps(configuration))
-
-    def ask(method: str, path: str) -> bytes:
-        connection = HTTPConnection("127.0.0.1", http, timeout=300)
-        connection.request(method, path)
-        return connection.getresponse().read()
-
-    def clear() -> None:
-        for patient in json.loads(ask("GET", "/patients")):
-            ask("DELETE", f"/patients/{patient}")
-
-    with child([program("Orthanc"), str(home / "orthanc.json")], port):
-        wait_for(http)
-        yield Archive(port, clear)
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from imgshare_site.bench.material import ct_series, large_multiframe, mg_series, set_aside, sr_series
 from imgshare_site.bench.measure import Row, compare
 from imgshare_site.bench.measure import row as row_of
-from imgshare_site.bench.peers import call, dcmtk_storescp, door, orthanc, program
+from imgshare_site.bench.orthanc import orthanc
+from imgshare_site.bench.peers import call, dcmtk_storescp, door, program
 from reconciliation.dicom import command, header
 
 
@@ -72,7 +73,7 @@ def receive_from_nagle(folder: Path) -> Row:
 
 def receive_sr(folder: Path) -> Row:
     files = sr_series(folder, 2000)
-    with door(folder) as ours, orthanc(folder) as theirs:
+    with door(folder) as ours, orthanc(folder, MaximumPduLength=131072) as theirs:
 
         def clear() -> None:
             set_aside(ours.folder)
@@ -83,7 +84,7 @@ def receive_sr(folder: Path) -> Row:
             "receive 2,000 SR x 5 KB, each fsynced",
             "Orthanc (SyncStorageArea)",
             send(files, "IMGSHARE", ours.port),
-            send(files, "ORTHANC", theirs.port),
+            send(files, theirs.ae_title, theirs.dicom_port),
             at_most=0.7,
             before=clear,
         )

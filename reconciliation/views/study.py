@@ -206,9 +206,11 @@ def _to_clear(request: HttpRequest, study: Study, choice: str) -> dict:
 
 
 def _to_release(request: HttpRequest, study: Study, choice: str) -> dict:
-    places = Destination.objects.filter(active=True)
+    everywhere = str(workflow.why_not(study, "release", request.user) or "")
+    asked = {"source": study.source}
     where = [
-        (place, str(workflow.why_not(study, "release", request.user, destination=place) or "")) for place in places
+        (place, authority.why_not(request.user, Power.RELEASE, destination=place, **asked) or everywhere)
+        for place in Destination.objects.filter(active=True)
     ]
     return _decided(request, study, choice) | {"places": where, "nowhere": all(barred for _place, barred in where)}
 

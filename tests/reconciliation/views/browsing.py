@@ -6,6 +6,21 @@ from django.urls import reverse
 from policies.models import User
 from reconciliation.models import Study
 
+# Every address of a study that takes a POST.
+VERBS = (
+    "lease",
+    "candidates",
+    "settle",
+    "generate",
+    "map",
+    "unmap",
+    "clear",
+    "release",
+    "reject",
+    "reinstate",
+    "retry",
+)
+
 
 def signed_in(user: User) -> Client:
     client = Client()

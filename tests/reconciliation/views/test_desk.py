@@ -5,23 +5,10 @@ from django.urls import reverse
 
 from reconciliation.models import Delivery, Study
 from tests import make
-from tests.reconciliation.views.browsing import post, text
+from tests.reconciliation.views.browsing import VERBS, post, text
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 
-VERBS = (
-    "lease",
-    "candidates",
-    "settle",
-    "generate",
-    "map",
-    "unmap",
-    "clear",
-    "release",
-    "reject",
-    "reinstate",
-    "retry",
-)
 CONSENT = {"basis": "patient", "given_by": "Anna Mueller", "evidence": "Form 12", "scope": ["care"]}
 
 

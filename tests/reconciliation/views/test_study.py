@@ -8,23 +8,10 @@ from policies.models import Power, Procedure
 from reconciliation import lease, matching
 from reconciliation.models import Delivery, Study
 from tests import make
-from tests.reconciliation.views.browsing import post, signed_in, text
+from tests.reconciliation.views.browsing import VERBS, post, signed_in, text
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 
-VERBS = (
-    "lease",
-    "candidates",
-    "settle",
-    "generate",
-    "map",
-    "unmap",
-    "clear",
-    "release",
-    "reject",
-    "reinstate",
-    "retry",
-)
 PARTS = ("study", "changes", "deliveries")
 
 
