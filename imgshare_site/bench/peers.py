@@ -49,12 +49,19 @@ class Receiver(NamedTuple):
     folder: Path
 
 
+DOOR = """
+import sys, django
+django.setup()
+from imgshare_site.bench import peers
+peers.keep_door(*sys.argv[1:])
+"""
+
+
 @contextmanager
 def door(folder: Path, *, pdu: int = 131072) -> Iterator[Receiver]:
     """Our DICOM door in a process of its own, as in production."""
     port, spool = free_port(), empty(folder / "spool")
-    code = "import sys; from imgshare_site.bench import peers; peers.keep_door(*sys.argv[1:])"
-    with child([sys.executable, "-c", code, str(spool), str(port), str(pdu)], port) as pid:
+    with child([sys.executable, "-c", DOOR, str(spool), str(port), str(pdu)], port) as pid:
         yield Receiver(port, pid, spool)
 
 
@@ -91,12 +98,14 @@ def child(command: list[str], port: int, **environment: str) -> Iterator[int]:
 
 
 def wait_for(port: int) -> None:
+    """Until something listens there; TimeoutError when nothing does for half a minute."""
     until = time.monotonic() + 30
     while time.monotonic() < until:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
+                return
         time.sleep(0.05)
+    raise TimeoutError(f"nothing listens on port {port}")
 
 
 def free_port() -> int:

@@ -1,0 +1,25 @@
+"""What the performance table is measured with really runs."""
+
+import pytest
+
+from imgshare_site.bench import WORKS, peers
+from imgshare_site.bench.measure import Row
+from reconciliation.dicom import scu
+
+
+def test_the_door_that_is_measured_answers(tmp_path):
+    with peers.door(tmp_path) as ours:
+        assert scu.echo(scu.Peer("127.0.0.1", ours.port, "IMGSHARE", "ANYBODY")) == ""
+
+
+def test_a_peer_that_does_not_come_up_is_an_error_and_not_a_figure(tmp_path, monkeypatch):
+    monkeypatch.setattr(peers.time, "monotonic", iter(range(0, 1000, 40)).__next__)
+    with pytest.raises(TimeoutError, match="nothing listens"):
+        peers.wait_for(peers.free_port())
+
+
+def test_a_row_is_measured_from_end_to_end(tmp_path):
+    row = WORKS["receive-associations"](tmp_path)
+
+    assert isinstance(row, Row)
+    assert row.ratio > 0
