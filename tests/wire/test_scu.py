@@ -213,13 +213,16 @@ def test_a_peer_that_dies_leaves_what_was_told_and_an_unknown(storescp, tmp_path
     ds.save_as(tmp_path / "large.dcm")
     outcomes: list[Outcome] = []
 
-    def die_at_the_second() -> Made:
-        threading.Timer(0.1, os.kill, (storescp.process.popen.pid, signal.SIGKILL)).start()
-        return edit.make(tmp_path / "large.dcm", [])
+    def die_after_the_first(outcome: Outcome) -> None:
+        """It stands still at once, so that it dies in the middle of the second, however fast the line is."""
+        outcomes.append(outcome)
+        if len(outcomes) == 1:
+            os.kill(storescp.process.popen.pid, signal.SIGSTOP)
+            threading.Timer(0.1, os.kill, (storescp.process.popen.pid, signal.SIGKILL)).start()
 
-    objects = [outgoing(CT), outgoing(tmp_path / "large.dcm", "large", made=die_at_the_second), outgoing(CT, "never")]
+    objects = [outgoing(CT), outgoing(tmp_path / "large.dcm", "large"), outgoing(CT, "never")]
     with pytest.raises(Unreachable):
-        scu.send(peer(storescp.port), objects, told=outcomes.append)
+        scu.send(peer(storescp.port), objects, told=die_after_the_first)
 
     assert [(each.key, each.status, each.final) for each in outcomes] == [(CT.name, 0, False), ("large", None, False)]
 
