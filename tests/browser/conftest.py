@@ -1,6 +1,7 @@
 """Pages in Chromium: whatever the browser complains about, script errors and blocked content too, fails the test."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -83,7 +84,16 @@ def page(browser, live_server, complaints) -> Iterator[Page]:
     complaints.listen(page)
     yield page
     context.close()
+    _wait_until_answered()
     assert complaints.unexpected() == []
+
+
+def _wait_until_answered() -> None:
+    """No request of a closed page is under way any more: the end of a test empties the tables that it would read."""
+    asked = [thread for thread in threading.enumerate() if "process_request_thread" in thread.name]
+    for thread in asked:
+        thread.join(timeout=PATIENCE / 1000)
+    assert not any(thread.is_alive() for thread in asked), "The server still answers a page that is closed."
 
 
 def _note_if_outside(url: str, ours: str, complaints: Complaints) -> None:
