@@ -10,6 +10,7 @@ from hl7apy.parser import parse_message
 
 from orders.hl7 import dictionary, read, write
 
+VERSIONS = {"2.5", "2.5.1"}  # of which hl7apy reads most
 NOW = datetime(2025, 1, 31, 14, 30, tzinfo=UTC)
 
 
@@ -60,22 +61,19 @@ def test_every_message_without_escapes_reads_as_its_bytes_say(messages):
 
 def test_values_are_those_that_hl7apy_finds(messages):
     """Every sixth message: it takes its time, and cannot read them all."""
-    readable = [message for raw in messages.values() if (message := read_or_none(raw)) and message.version == "2.5.1"]
+    readable = [message for raw in messages.values() if (message := read_or_none(raw)) and message.version in VERSIONS]
     pairs = [(ours(message), theirs(message)) for message in readable[::6]]
 
     assert [mine for mine, other in pairs if other and mine != other] == []
-    assert len([other for _, other in pairs if other]) >= 10
+    assert len([other for _, other in pairs if other]) >= 30
 
 
 def ours(message: read.Message) -> list[tuple[str, list[str]]]:
     """The values of each segment but MSH."""
-    return [
-        (
-            one.name,
-            list(filter(None, [trimmed(each.raw) for n in range(1, len(one.fields)) for each in one.repetitions(n)])),
-        )
-        for one in message.segments[1:]
+    found = [
+        (one, [each.raw for n in range(1, len(one.fields)) for each in one.repetitions(n)]) for one in message.segments
     ]
+    return [(one.name, leaves(values)) for one, values in found[1:]]
 
 
 def theirs(message: read.Message) -> list[tuple[str, list[str]]]:
@@ -84,12 +82,12 @@ def theirs(message: read.Message) -> list[tuple[str, list[str]]]:
         segments = parse_message("\r".join(one.raw for one in message.segments), find_groups=False).children
     except Exception:
         return []
-    return [(one.name, list(filter(None, [trimmed(field.to_er7()) for field in one.children]))) for one in segments[1:]]
+    return [(one.name, leaves([field.to_er7() for field in one.children])) for one in segments[1:]]
 
 
-def trimmed(value: str) -> str:
-    """hl7apy leaves out empty components at the end of a value, of each kind."""
-    return re.sub(r"[&^]+(?=\^|$)", "", value)
+def leaves(values: list[str]) -> list[str]:
+    """The texts in them: hl7apy drops and moves components as it writes a value, and escapes the escapes."""
+    return sorted(leaf for value in values if "\\" not in value for leaf in re.split(r"[\^&]", value) if leaf.strip())
 
 
 def read_or_none(raw: bytes) -> read.Message | None:
