@@ -24,8 +24,8 @@ SERIES_FACTS = {
 DUPLICATE = "This object is already here with the same content; it was counted, not kept twice."
 IN_ANOTHER_FORM = "This object is already here with the same content, written in another form; it was not kept twice."
 CONFLICT = (
-    "An object with this SOP Instance UID is already here with other content. Both are kept; "
-    "the study cannot go on until the sender has said which one is right."
+    "An object with this SOP Instance UID is already here with other content. Both are kept; ask the sender which is "
+    "right. Whoever may override then says at the mapping which goes out."
 )
 LATE = "More objects arrived after this study had settled. Look at it again."
 PROBLEMS = "At least one object is not written as the standard asks: {}"
@@ -162,11 +162,11 @@ class _Batch:
         study = self._study(found)
         tally = self.tallies[study.pk]
         tally.study = study
-        tally.instances.append(self._instance(read, self._series(study, found)))
+        tally.instances.append(self._instance(read, self._series(study, found), nth=len(known) + 1))
         known.append(Held(study.pk, content, read.reading.digest))
         if len(known) > 1:
             sentence = f"{CONFLICT} {read.differs}".strip()
-            parts.find(study, "same_uid_other_content", Finding.Severity.BLOCK, sentence)
+            parts.find(study, parts.OTHER_CONTENT, Finding.Severity.BLOCK, sentence)
             return Outcome(read.arrival.number, read.arrival.name, "conflict", sentence, **said)
         return Outcome(read.arrival.number, read.arrival.name, "held", **said)
 
@@ -185,7 +185,7 @@ class _Batch:
             self.tallies[study.pk].new_series += 1
         return self.series[key]
 
-    def _instance(self, read: Read, series: Series) -> Instance:
+    def _instance(self, read: Read, series: Series, *, nth: int) -> Instance:
         found = read.header
         return Instance(
             series=series,
@@ -200,6 +200,7 @@ class _Batch:
             size=found.size,
             digest=read.reading.digest,
             content_digest=read.reading.content_digest,
+            nth=nth,
         )
 
     def _write_series(self) -> None:
