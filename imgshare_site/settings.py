@@ -75,6 +75,7 @@ def secret_key() -> str:
 
 
 SECRET_KEY = secret_key()
+UID_KEY = env.str("IMGSHARE_UID_KEY", SECRET_KEY)  # new UIDs follow from old ones by it: keep it when the other changes
 
 INSTALLED_APPS = [
     "django.contrib.admin",
