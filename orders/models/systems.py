@@ -35,10 +35,17 @@ class OrderSystem(models.Model):
     receiving_facility = models.CharField(max_length=180, blank=True, help_text=_("MSH-6"))
     character_set = models.CharField(max_length=32, default="UNICODE UTF-8", help_text=_("MSH-18"))
     ordering_provider = models.CharField(
-        max_length=194, blank=True, help_text=_("ORC-12 as ID^Family^Given, where the study names nobody.")
+        max_length=194,
+        blank=True,
+        help_text=_("ORC-12 as ID^Family^Given. Empty: the referring physician whom the study names."),
     )
     patience = models.PositiveIntegerField(
         default=900, validators=[MinValueValidator(1)], help_text=_("Seconds until staff hear that nothing came back.")
+    )
+    may_number_here = models.BooleanField(
+        _("may be numbered here"),
+        default=False,
+        help_text=_("Staff may give an order our own number where its accession number does not come."),
     )
     active = models.BooleanField(default=True, help_text=_("The active one is told; at most one is."))
 
