@@ -25,7 +25,6 @@ from policies.problems import Conflict, Denied
 log = logging.getLogger(__name__)
 State, Kind = Notice.State, Notice.Kind
 SHORTEST_PAUSE, LONGEST_PAUSE = 5, 600  # seconds between two attempts
-ANSWER_SECONDS = 30  # that an answer may take
 UNSETTLED = (State.QUEUED, State.SENDING, State.ACCEPTED)
 MAY_BE_REPEATED = (State.QUEUED, State.ACCEPTED, State.REFUSED)
 REFUSED = dict.fromkeys([Kind.NEW, Kind.NUMBER], "Put right what is wrong and send it again, or cancel the order.")
@@ -112,7 +111,7 @@ def _ask(notice: Notice) -> bytes:
     to = notice.system
     tls = ssl.create_default_context(cafile=settings.MLLP_TLS_AUTHORITIES or None) if to.tls else None
     with mllp.Connection(to.host, to.port, tls=tls) as line:
-        return line.ask(bytes(notice.raw), timeout=ANSWER_SECONDS)
+        return line.ask(bytes(notice.raw), timeout=settings.NOTICE_ANSWER_SECONDS)
 
 
 def _close(notice: Notice, **columns) -> int:
