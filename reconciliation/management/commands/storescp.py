@@ -16,11 +16,11 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from policies import audit
 from policies.models import Destination, Source
+from policies.rules.tls import CIPHERS, Credentials
 from reconciliation import bell, stores
 from reconciliation.dicom import scp
 from reconciliation.dicom.arrival import Door, Origin
 from reconciliation.dicom.commitment import Report
-from reconciliation.dicom.tls import CIPHERS, Credentials
 from reconciliation.dicom.wire import SWITCH_INTERVAL
 
 log = logging.getLogger(__name__)
