@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from orders import outbound
 from orders.models import Order, Patient
 from policies.models import Intent, User
 from policies.problems import Conflict, Invalid
@@ -25,9 +26,11 @@ MANUFACTURER = "imgshare"
 
 def preview(study: Study, *, order: Order | None = None, patient: Patient | None = None) -> list[Change]:
     """The changes that a mapping would make. With an order it is a scheduled import, with a patient alone an
-    unscheduled one (IHE RAD-61). Raises `Invalid` when they cannot be made."""
+    unscheduled one (IHE RAD-61). Raises `Invalid` or `Conflict` when they cannot be made."""
     if order is not None and not order.is_open:
         raise Invalid(f"The order {order} was cancelled. Choose another one.")
+    if order is not None and (waiting := outbound.why_waiting(order)):
+        raise Conflict(waiting)
     if order is None and patient is None:
         raise Invalid("Choose an order, or a patient for an import without an order.")
     if (patient or order.patient).identifier() is None:

@@ -112,11 +112,12 @@ class Notice(models.Model):
         ACCEPTED = "accepted", _("Accepted; its answer is awaited")
         ANSWERED = "answered", _("Answered")
         REFUSED = "refused", _("Refused: a person must act")
+        WITHDRAWN = "withdrawn", _("Withdrawn: the order was cancelled")
 
     class Kind(models.TextChoices):
         NEW = "new", _("new order (NW)")
         NUMBER = "number", _("order number (SN)")
-        CANCEL = "cancel", _("cancellation (CA)")
+        CANCEL = "cancel", _("cancellation (CA, OC)")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     order = models.ForeignKey(Order, models.PROTECT, related_name="notices")
@@ -132,6 +133,9 @@ class Notice(models.Model):
     sent_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)
     problem = models.TextField(blank=True, help_text=_("What the other system said, or why it was not reached."))
+    unwritable = models.CharField(
+        max_length=200, blank=True, help_text=_("Letters that the system's character set does not have; sent as '?'.")
+    )
 
     class Meta:
         ordering = ["-created_at", "-id"]

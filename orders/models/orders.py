@@ -58,6 +58,7 @@ class Order(models.Model):
     modality = models.CharField(max_length=16, blank=True)
     body_part = models.CharField(max_length=16, blank=True)
     scheduled_at = models.DateTimeField(null=True, blank=True)
+    reason = models.CharField(max_length=200, blank=True, help_text=_("Why, as the order system reads it."))
     referring_physician = models.CharField(max_length=194, blank=True, validators=[plain_text])
     admission_id = models.CharField(max_length=64, blank=True, validators=[plain_text])
     study_instance_uid = models.CharField(max_length=64, blank=True)

@@ -14,10 +14,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections, connection
 
-from policies import audit
+from policies import audit, bell
 from policies.models import Destination, Source
 from policies.rules.tls import CIPHERS, Credentials
-from reconciliation import bell, stores
+from reconciliation import stores
 from reconciliation.dicom import scp
 from reconciliation.dicom.arrival import Door, Origin
 from reconciliation.dicom.commitment import Report
