@@ -11,7 +11,7 @@ from orders.hl7.encoding import NULL
 from orders.hl7.read import Segment
 from orders.hl7.write import Error
 
-MISSING, MISTYPED, UNLISTED, UNKNOWN, DUPLICATE = 101, 102, 103, 204, 205  # table 0357
+OUT_OF_ORDER, MISSING, MISTYPED, UNLISTED, UNKNOWN, DUPLICATE = 100, 101, 102, 103, 204, 205  # table 0357
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
 NOT_PLAIN = re.compile(r"[\\\x00-\x1f\x7f\ud800-\udfff]")
 
