@@ -23,8 +23,8 @@ from django.urls import reverse
 
 from imgshare_site import demo
 from imgshare_site.archive import AE_TITLE as ARCHIVE
+from orders.dicom import calling
 from policies.models import Source
-from reconciliation.dicom import scu
 
 LOOPBACK = "127.0.0.1"  # the passwords are known to everybody: no demo listens to the outside
 MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
@@ -304,10 +304,10 @@ def _sender() -> str:
     return first if first in titles else next(iter(titles), "")
 
 
-def _echoes(port: int, called: str, calling: str) -> bool:
+def _echoes(port: int, called: str, title: str) -> bool:
     """Whether C-ECHO is answered; only whether somebody listens, when there is nobody to ask as."""
-    if calling:
-        return not scu.echo(scu.Peer(host=LOOPBACK, port=port, ae_title=called, calling_title=calling))
+    if title:
+        return not calling.echo(calling.Peer(host=LOOPBACK, port=port, ae_title=called, calling_title=title))
     return _listens(port)
 
 
