@@ -92,6 +92,7 @@ def _begin(header: Header, submission: Submission, parts: list[Study], *, now: d
         source=submission.source,
         submission=submission,
         received_at=now,
+        queued_at=now,
         last_arrival_at=now,
     )
     learn(part, header)
