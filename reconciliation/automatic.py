@@ -1,4 +1,7 @@
-"""Auto-match: what a source's policy lets the portal map without a person. Off unless approved; clearance stays a person's."""
+"""Auto-match: what a source's policy lets the portal map without a person, off unless approved.
+
+Clearance and release stay a person's.
+"""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -20,7 +23,7 @@ A_MINUTE = 200  # studies judged in one sweep
 
 
 class Certainty(NamedTuple):
-    """What a policy, or a draft of one, asks for: the least probability, and how far the first stands before the next."""
+    """What a policy or a draft of one asks for: the least probability, and the distance of the next candidate."""
 
     probability: float
     margin: float

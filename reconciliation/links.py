@@ -1,10 +1,10 @@
-"""Links: outside IDs known to be a patient of ours, from messages, from an index, or confirmed when a study was released.
+"""Links: outside IDs known to be a patient of ours, by a message, by an index, or since a study was released.
 
 A link proposes and never acts. It is shown with its origin, and ends when the decision that it came from is undone.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -60,12 +60,16 @@ def holders(study: Study, known: Domains) -> list[Patient]:
     return list({row.patient_id: row.patient for row in same}.values())
 
 
-def why_another(study: Study, patient: Patient) -> str:
-    """Say that the study's number was found to be another patient's before, or ""."""
+def everything(_row) -> bool:
+    return True
+
+
+def why_another(study: Study, patient: Patient, *, counts: Callable[[object], bool] = everything) -> str:
+    """Say that the study's number was found to be another patient's before, or "". Only links that `counts` count."""
     known = domains.known()
     if any(one.pk != patient.pk for one in holders(study, known)):
         return f"The number that came with the study is another patient's here, not that of {patient}."
-    for link in _same_number(study, known):
+    for link in filter(counts, _same_number(study, known)):
         if patient.pk not in (link.patient_id, link.patient.merged_into_id):
             return f"The number that came with the study is another patient's: {told(link)}."
     return ""
@@ -82,9 +86,7 @@ def confirm(study: Study, *, by) -> None:
     said = {"value": study.patient_id, "issuer": issuer, "origin": Origin.DECISION}
     try:
         with transaction.atomic():
-            link = CrossReference.objects.create(
-                patient=study.local_patient, by=str(by), at=timezone.now(), **said
-            )
+            link = CrossReference.objects.create(patient=study.local_patient, by=str(by), at=timezone.now(), **said)
     except IntegrityError:  # it was confirmed before
         return
     _touch(study.local_patient_id)

@@ -15,11 +15,12 @@ from policies import domains
 from policies.domains import Domains
 from policies.models import Source
 from policies.rules import matching as rules
-from policies.rules.matching import Class
+from policies.rules.fields import Evidence, Exam, Person
+from policies.rules.matching import Candidate, Class, Match
 from reconciliation import links, parts, reproposal
+from reconciliation.lease import SEEN
 from reconciliation.models import Finding, Proposal, Study
 from reconciliation.reproposal import MARGIN
-from reconciliation.lease import SEEN
 
 WORTH = (Class.STRONG, Class.POSSIBLE)  # what a person should look at again for
 BETTER = 0.1  # gain of the best score from which on it is news
@@ -33,20 +34,16 @@ class Seen(NamedTuple):
     known: dict[str, Patient | Order]
     patients: list[Patient]
 
-    def patient(self, match: rules.Match) -> Patient:
+    def patient(self, match: Match) -> Patient:
         chosen = self.known[match.key]
         return chosen.patient if isinstance(chosen, Order) else chosen
 
-    def order(self, match: rules.Match) -> Order | None:
+    def order(self, match: Match) -> Order | None:
         chosen = self.known[match.key]
         return chosen if isinstance(chosen, Order) else None
 
 
-def everything(_row) -> bool:
-    return True
-
-
-def look(study: Study, *, known: Domains | None = None, counts: Callable = everything) -> Seen:
+def look(study: Study, *, known: Domains | None = None, counts: Callable[[object], bool] = links.everything) -> Seen:
     """Compare the study with every plausible patient and order; nothing is written.
 
     `counts` says of an order or of a link whether it is to be known at all: a rehearsal leaves out what came later.
@@ -153,59 +150,58 @@ def stale(limit: int = reproposal.A_MINUTE) -> list[Study]:
     return reproposal.due(made_with=lens(), limit=limit)
 
 
-def person(study: Study, known: Domains | None = None) -> rules.Person:
+def person(study: Study, known: Domains | None = None) -> Person:
     """Whom the study says it shows. An ID without an issuer was issued by its source."""
     issuer = links.issuer_of(study, known or domains.known())
     identifiers = ((study.patient_id, issuer),) if study.patient_id else ()
-    return rules.Person(study.patient_name, study.patient_birth_date, study.patient_sex, identifiers)
+    return Person(study.patient_name, study.patient_birth_date, study.patient_sex, identifiers)
 
 
-def person_of(patient: Patient, known: Domains | None = None, linked: tuple | list = ()) -> rules.Person:
+def person_of(patient: Patient, known: Domains | None = None, linked: tuple | list = ()) -> Person:
     """One of our patients, as the rules know people."""
     known = known or domains.known()
     identifiers = tuple((one.value, known.canonical(one.issuer, one.universal_id)) for one in patient.identifiers.all())
-    return rules.Person(patient.name, patient.birth_date_da, patient.sex, identifiers)
+    links_told = tuple((one.value, known.canonical(one.issuer), links.told(one)) for one in linked)
+    return Person(patient.name, patient.birth_date_da, patient.sex, identifiers, links_told)
 
 
-def exam(study: Study) -> rules.Exam:
+def exam(study: Study) -> Exam:
     modality = next((m for m in study.modalities if m not in ("SR", "PR", "KO")), "")
-    return rules.Exam(modality, next(iter(study.body_parts), ""), study.study_description, study.study_date)
+    return Exam(modality, next(iter(study.body_parts), ""), study.study_description, study.study_date)
 
 
-def judge(study: Study, *, patient: Patient, order: Order | None = None) -> rules.Match:
+def judge(study: Study, *, patient: Patient, order: Order | None = None) -> Match:
     """How well one choice fits what was received, by the same rules as the proposals."""
     known = domains.known()
     ours = person_of(patient, known, links.of_study(study, known).get(patient.pk, ()))
-    chosen = rules.Candidate(str((order or patient).pk), ours, order and _exam(order))
+    chosen = Candidate(str((order or patient).pk), ours, order and _exam(order))
     return rules.compare(person(study, known), exam(study), chosen)
 
 
-def as_json(evidence: tuple[rules.Evidence, ...]) -> list[dict]:
+def as_json(evidence: tuple[Evidence, ...]) -> list[dict]:
     return [asdict(one) for one in evidence]
 
 
 FITS = 0.5  # share of the patient's own score from which on an order is worth more than the patient alone
 
 
-def candidates_of(patient: Patient, who: rules.Person, which: rules.Exam) -> list[rules.Candidate]:
+def candidates_of(patient: Patient, who: Person, which: Exam) -> list[Candidate]:
     """One candidate for each open order of a patient; the patient without an order too, unless one of them fits."""
     return _candidates(patient, person_of(patient), queries.open_orders(patient), who, which)
 
 
-def _candidates(
-    patient: Patient, ours: rules.Person, orders: list[Order], who: rules.Person, which: rules.Exam
-) -> list[rules.Candidate]:
-    alone = rules.Candidate(str(patient.pk), ours, None)
-    with_orders = [rules.Candidate(str(order.pk), ours, _exam(order)) for order in orders]
+def _candidates(patient: Patient, ours: Person, orders: list[Order], who: Person, which: Exam) -> list[Candidate]:
+    alone = Candidate(str(patient.pk), ours, None, str(patient.pk))
+    with_orders = [Candidate(str(order.pk), ours, _exam(order), str(patient.pk)) for order in orders]
     least = FITS * rules.compare(who, which, alone).score
     if any(rules.compare(who, which, one).score >= least for one in with_orders):
         return with_orders
     return [*with_orders, alone]
 
 
-def _exam(order: Order) -> rules.Exam:
+def _exam(order: Order) -> Exam:
     at = order.scheduled_at or order.created_at
-    return rules.Exam(order.modality, order.body_part, order.description, f"{at:%Y%m%d}")
+    return Exam(order.modality, order.body_part, order.description, f"{at:%Y%m%d}")
 
 
 def _row(study: Study, proposal: rules.Proposal, seen: Seen) -> Proposal:

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import Model
 
 from policies import audit
-from policies.rules.matching import name_key
+from policies.rules.names import name_key
 from reconciliation.dicom.header import Header
 from reconciliation.models import Finding, Study, Submission
 

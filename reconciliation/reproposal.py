@@ -12,7 +12,8 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from orders.models import Order, Patient
-from policies.rules.matching import birth_date_variants, name_key
+from policies.rules.birthdates import birth_date_variants
+from policies.rules.names import name_key
 from reconciliation.models import Lookout, Study, StudyKey
 
 MARGIN = timedelta(seconds=30)  # longer than any transaction that changes a patient or an order
@@ -70,8 +71,7 @@ def _touch(*, since: datetime, now: datetime) -> int:
     changed |= set(Patient.objects.filter(changed_at__gte=since).values_list("pk", flat=True)[: FLOOD + 1])
     if len(changed) > FLOOD or orders.count() > FLOOD:
         return held.update(touched_at=now)
-    moved = held.filter(proposals__order__in=orders.values("pk")).exclude(proposals__patient__in=orders.values("patient"))
-    studies = set(moved.values_list("pk", flat=True))
+    studies = set(held.filter(proposals__order__in=orders.values("pk")).values_list("pk", flat=True))
     keys = set()
     for some in _batches(sorted(changed)):
         rows = Patient.objects.filter(pk__in=some).prefetch_related("identifiers", "cross_references")

@@ -21,7 +21,7 @@ def hear(transaction_uid: str) -> None:
 
 
 def sweep() -> dict[str, int]:
-    """The minute hand: settle, propose, match by policy, send, hear and prove what is due. One bad row never stops it."""
+    """The minute hand: settle, propose, match, send, hear and prove what is due. One bad row never stops it."""
     return {
         "settled": _each(intake.quiet(), intake.settle),
         "proposed": _each(matching.stale(), matching.propose),
