@@ -30,13 +30,15 @@ KATAKANA = {code: code + 0x60 for code in range(0x3041, 0x3097)}
 UMLAUTS = re.compile("(?<=[AOU])E|(?<=A)A")
 
 PARTICLES = frozenset(
-    ["ABU", "AF", "AL", "AN", "AP", "BEN", "BIN", "BINT", "D", "DA", "DAS", "DE", "DEL", "DELLA", "DEN", "DER", "DES", "DI", "DO", "DOS", "DU", "E", "EL", "IBN", "LA", "LE", "LOS", "SAN", "TEN", "TER", "UL", "VAN", "VANT", "VOM", "VON", "Y", "ZU", "ZUM", "ZUR"]
+    "ABU AF AL AN AP BEN BIN BINT D DA DAS DE DEL DELLA DEN DER DES DI DO DOS DU E EL IBN LA LE LOS SAN TEN TER UL VAN "
+    "VANT VOM VON Y ZU ZUM ZUR".split()
 )
 SUFFIXES = {"JR": "JR", "JUNIOR": "JR", "SR": "SR", "SENIOR": "SR", "II": "II", "III": "III", "IV": "IV"}
 NEWBORNS = frozenset(
-    ["BABY", "BABYBOY", "BABYGIRL", "BB", "BBOY", "BGIRL", "BOY", "GIRL", "INFANT", "JUNGE", "KNABE", "MADCHEN", "MAEDCHEN", "NEONATE", "NEUGEBORENES", "NEWBORN", "SAEUGLING", "SAUGLING", "TWIN", "ZWILLING"]
+    "BABY BABYBOY BABYGIRL BB BBOY BGIRL BOY GIRL INFANT JUNGE KNABE MADCHEN MAEDCHEN NEONATE NEUGEBORENES NEWBORN "
+    "SAEUGLING SAUGLING TWIN ZWILLING".split()
 )
-PLACEHOLDERS = frozenset(["ANON", "ANONYM", "ANONYMISED", "ANONYMIZED", "ANONYMOUS", "NN", "NONAME", "UNBEKANNT", "UNKNOWN", "XXX"])
+PLACEHOLDERS = frozenset("ANON ANONYM ANONYMISED ANONYMIZED ANONYMOUS NN NONAME UNBEKANNT UNKNOWN XXX".split())
 
 
 class Verdict(NamedTuple):
@@ -112,7 +114,7 @@ def said(name: str) -> list[tuple[list[str], list[str]]]:
 
 
 def _saying(part: Part) -> list[str]:
-    if (part.words[:1] and part.words[0] in NEWBORNS) or PLACEHOLDERS & {part.joined, *part.words}:
+    if part.words[:1] and part.words[0] in NEWBORNS or PLACEHOLDERS & {part.joined, *part.words}:
         return []
     words = [word for word in part.bare if len(word) > 1 or not word.isascii()]
     return words if len(part.bare) == 1 else [*words, "".join(part.bare)]

@@ -15,14 +15,21 @@ CLUSTERS = (("SCH", "S"), ("CH", "K"), ("CK", "K"), ("SH", "S"), ("PH", "F"), ("
 CLASSES = {"BP": "B", "FVW": "F", "CGKQX": "K", "DT": "T", "SZ": "S", "L": "L", "MN": "M", "R": "R"}
 CLASS_OF = {letter: klass for letters, klass in CLASSES.items() for letter in letters}
 
-CYRILLIC = dict(zip("АБВГҐДЕЁЖЗИЙІЇКЛМНОПРСТУФХЦЧШЩЪЫЬЭЄЮЯЎЈЉЊЂЋЏ", ["A", "B", "V", "G", "G", "D", "E", "E", "ZH", "Z", "I", "I", "I", "I", "K", "L", "M", "N", "O", "P", "R", "S", "T", "U", "F", "KH", "TS", "CH", "SH", "SHCH", "", "Y", "", "E", "E", "YU", "YA", "U", "J", "LJ", "NJ", "DJ", "C", "DZ"], strict=True))
-GREEK = dict(zip("ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ", ["A", "V", "G", "D", "E", "Z", "I", "TH", "I", "K", "L", "M", "N", "X", "O", "P", "R", "S", "T", "Y", "F", "CH", "PS", "O"], strict=True))
+CYRILLIC = dict(zip("АБВГҐДЕЁЖЗИЙІЇКЛМНОПРСТУФХЦЧШЩЪЫЬЭЄЮЯЎЈЉЊЂЋЏ", (
+    "A B V G G D E E ZH Z I I I I K L M N O P R S T U F KH TS CH SH SHCH  Y  E E YU YA U J LJ NJ DJ C DZ"
+).split(" "), strict=True))
+GREEK = dict(zip("ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ", (
+    "A V G D E Z I TH I K L M N X O P R S T Y F CH PS O"
+).split(" "), strict=True))
 GREEK_PAIRS = (("ΟΥ", "OU"), ("ΑΥ", "AV"), ("ΕΥ", "EV"), ("ΜΠ", "B"), ("ΝΤ", "NT"), ("ΓΓ", "NG"), ("ΓΚ", "GK"))
 ROMAN = str.maketrans(CYRILLIC | GREEK)
 # What the romanisations of one letter differ in: Щ is SHCH, SCHTSCH or SC; Ж is ZH, J or SCH; В is V or W.
 LOOSE = tuple(
     pair.split(">")
-    for pair in ["SCHTSCH>S", "SHCH>S", "TSCH>S", "SCH>S", "SH>S", "ZH>S", "KH>H", "CH>S", "TS>S", "TZ>S", "KS>X", "PH>F", "TH>T", "DJ>J", "DH>D", "OU>U", "W>V", "FF>V", "F>V", "J>I", "Y>I", "II>I", "IE>E", "IO>E", "CE>SE", "CI>SI", "CK>K", "C>K", "Z>S", "G>H"]
+    for pair in (
+        "SCHTSCH>S SHCH>S TSCH>S SCH>S SH>S ZH>S KH>H CH>S TS>S TZ>S KS>X PH>F TH>T DJ>J DH>D OU>U W>V FF>V F>V J>I Y>I "
+        "II>I IE>E IO>E CE>SE CI>SI CK>K C>K Z>S G>H"
+    ).split()
 )
 
 
