@@ -42,7 +42,7 @@ def zone_of(feed: Feed) -> tzinfo:
 
 
 def reading(feed: Feed | None) -> Reading:
-    known = domains.load()
+    known = domains.known()
     feed = feed or DEFAULT
     return Reading(
         issuer=known.canonical(feed.issuer),

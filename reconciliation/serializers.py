@@ -174,6 +174,7 @@ class StudySerializer(serializers.ModelSerializer):
             "best_class",
             "best_score",
             "contenders",
+            "new_candidate_at",
             "findings",
             "lease",
             "offered",
@@ -277,7 +278,7 @@ class MappingSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Mapping
-        fields = ["id", "patient", "order", "intent", "made_by", "made_at"]
+        fields = ["id", "patient", "order", "intent", "made_by", "by_policy", "made_at"]
 
 
 class DecidedSerializer(ChangesSerializer):

@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from policies.rules.matching import name_key
+from policies.rules.names import name_key
 
 person_name = RegexValidator(r"^[^\\\x00-\x1f]+$", _("A name has no backslash and no control character."))
 plain_text = RegexValidator(r"^[^\\\x00-\x1f]*$", _("No backslash and no control character here."))

@@ -26,16 +26,21 @@ class Agreement(StrEnum):
 
 
 AGREEMENTS = {each.value: each for each in Agreement}  # every other level is one of the ways to be similar
+AGREEMENTS |= {"linked": Agreement.SAME}
 
 
 @dataclass(frozen=True)
 class Person:
-    """`name` is a DICOM PN, `birth_date` a DA or "", `sex` one of M, F, O or "". An issuer "" is unknown."""
+    """`name` is a DICOM PN, `birth_date` a DA or "", `sex` one of M, F, O or "". An issuer "" is unknown.
+
+    `links` are numbers found to be this person's, each with the words that say by whom: they propose, and never act.
+    """
 
     name: str
     birth_date: str
     sex: str
     identifiers: tuple[tuple[str, str], ...] = ()  # (value, issuer)
+    links: tuple[tuple[str, str, str], ...] = ()  # (value, issuer, where it comes from)
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def judge_persons(one: Person, other: Person, weights: Weights, shares: Shares) 
     (family_one, given_one), (family_other, given_other) = names.shown(one.name), names.shown(other.name)
     born = compare_birth_dates(one.birth_date, other.birth_date)
     shared = _shared(one.name, other.name, shares) if shares else {}
-    identifier, ours, theirs = compare_identifiers(one.identifiers, other.identifiers)
+    identifier, ours, theirs = _linked(one, other) or compare_identifiers(one.identifiers, other.identifiers)
     sex = _sex(one.sex, other.sex)
 
     def judged(name: str, verdict: Verdict, incoming: str, local: str) -> Judged:
@@ -105,7 +110,9 @@ def _shared(one: str, other: str, shares: Shares) -> dict[str, float]:
     words = {word for group in names.said(one) for part in group for word in part}
     family, given = next(iter(names.said(other)), ([], []))
     known = {"family_name": family, "given_name": given}
-    return {name: min((shares[w] for w in own if w in words & shares.keys()), default=0.0) for name, own in known.items()}
+    return {
+        name: min((shares[w] for w in own if w in words & shares.keys()), default=0.0) for name, own in known.items()
+    }
 
 
 def judge_exams(one: Exam | None, other: Exam | None, weights: Weights) -> list[Judged]:
@@ -147,6 +154,16 @@ def compare_identifiers(ours: Identifiers, theirs: Identifiers) -> tuple[Verdict
                 return Verdict(level, rule), _identifier_shown(a), _identifier_shown(b)
     rule = "none of an issuer that both sides know" if pairs else "not known on both sides"
     return Verdict("missing", rule), *(", ".join(map(_identifier_shown, side)) for side in (ours, theirs))
+
+
+def _linked(one: Person, other: Person) -> tuple[Verdict, str, str] | None:
+    """A number that is not the person's own here, but was found to be theirs."""
+    for value, issuer, told in other.links:
+        for pair in one.identifiers:
+            if _pair_level(pair, (value, issuer)) == "same" and not agreeing_issuers([pair], other.identifiers):
+                shown = _identifier_shown((value, issuer))
+                return Verdict("linked", told), _identifier_shown(pair), shown
+    return None
 
 
 def agreeing_issuers(ours: Identifiers, theirs: Identifiers) -> set[str]:

@@ -15,9 +15,9 @@ from policies.models import Destination, Intent, Power, Procedure, Reason, Reten
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.matching import Class
 from policies.rules.quality import Severity
-from reconciliation import clearance, delivery, forms, lease, mapping, queue, renaming, workflow
+from reconciliation import clearance, delivery, forms, lease, local, mapping, queue, renaming, workflow
 from reconciliation.models import Delivery, Finding, Study
-from reconciliation.views import cards, pictures, rewriting, searches
+from reconciliation.views import cards, news, pictures, rewriting, searches
 
 State = Study.State
 WORDS = {verb: step.words for verb, step in workflow.MOVES.items()}
@@ -130,8 +130,10 @@ def _going_on(request: HttpRequest, study: Study, did: str) -> dict:
 def _undecided(request: HttpRequest, study: Study, choice: str) -> dict:
     words, foreign = searches.recall(request)
     chosen = forms.chosen(choice)
+    board = cards.board(study, words=words, choice=choice if chosen else "")
     return {
-        "board": cards.board(study, words=words, choice=choice if chosen else ""),
+        "board": board,
+        "watched": news.shown_of(study, board),
         "choice": choice if chosen else "",
         "words_searched": words,
         "foreign": foreign,
@@ -190,11 +192,22 @@ def _decided(request: HttpRequest, study: Study, choice: str) -> dict:
     decided = {
         "groups": rewriting.of_uids(study, renaming.of(study.mapping)) + rewriting.groups(changes),
         "number_of_changes": len(changes),
+        "watched": news.shown_of(study),
         **_evidence(study),
+        **_changed(study),
     }
     if study.retention:
         decided["keep_until"] = retention.until(study.received_at.date(), study.retention.period)
     return decided
+
+
+def _changed(study: Study) -> dict:
+    """What our side says otherwise since the study was mapped, and into whom its patient was merged."""
+    if study.state not in (State.MAPPED, State.CLEARED):
+        return {}
+    survivor = local.survivor(study.local_patient)
+    changed = local.why_changed(study.mapping)
+    return {"changed": changed, "survivor": survivor if survivor != study.local_patient else None}
 
 
 def _evidence(study: Study) -> dict:
