@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, tzinfo
 from itertools import count
 from pathlib import Path
 
@@ -95,8 +94,8 @@ PV1|1|O|RAD^1^2|||||99^House^Greg|||||||||||V{patient}^^^HOSP"""
 ORM = """PID|1||{patient}^^^HOSP&1.2.3&ISO^MR||Müller\\T\\Söhne{patient}^Anna^Maria^^Dr||19700101|F
 PV1|1|O|RAD^1^2|||||99^House^Greg|||||||||||V{patient}^^^HOSP
 ORC|NW|P{number}^EMR|F{number}^RIS||SC||1^once^^20250201080000^^R||20250131143000|||99^House^Greg
-OBR|1|P{number}^EMR|F{number}^RIS|CTCH^CT chest^L|||20250131143000||||||Cough \\F\\ fever|||99^House^Greg||A{number}|RP{number}|\
-S{number}||||CT|||1^once^^20250201080000^^R||||^follow-up
+OBR|1|P{number}^EMR|F{number}^RIS|CTCH^CT chest^L|||20250131143000||||||Cough \\F\\ fever|||99^House^Greg||A{number}|\
+RP{number}|S{number}||||CT|||1^once^^20250201080000^^R||||^follow-up
 ZDS|1.2.840.99.1.{number}^RIS^Application^DICOM"""
 KINDS = {0: ("ADT^A08^ADT_A01", ADT), 1: ("ORM^O01^ORM_O01", ORM)}
 
@@ -137,13 +136,9 @@ class Unescaped(Encoding):
 
 def _by_splitting() -> None:
     """UTF-8 and CR whatever comes, the usual delimiters, and no escapes."""
-
-    def parse(raw: bytes, *, charset: str = "", zone: tzinfo = UTC) -> read.Message:
-        decoded = charsets.Decoded(raw.decode(), charsets.UTF_8)
-        lines = filter(None, decoded.text.split("\r"))
-        return read.Message(decoded, [read.Segment(line[:3], line, Unescaped()) for line in lines], zone=zone)
-
-    read.parse = parse
+    charsets.decode = lambda raw, declared: charsets.Decoded(raw.decode(), charsets.UTF_8)
+    read._encoding = lambda line, codec: Unescaped()
+    read._segments = lambda lines, encoding: [read.Segment(line[:3], line, encoding) for line in lines if line]
 
 
 READINGS = {"hl7apy": _by_hl7apy, "splitting": _by_splitting}
