@@ -117,11 +117,14 @@ def keep_door(reading: str) -> None:
 
 
 def _by_hl7apy() -> None:
-    """It parses the whole message as well; what our own reading then costs is not to be seen beside that."""
+    """It parses the whole message and reads five fields, before ours is applied: our own reading is lost beside that."""
     receive = inbound.receive
 
     def parsed_first(raw: bytes, *, peer: str) -> bytes:
-        parse_message(raw.decode(), validation_level=VALIDATION_LEVEL.TOLERANT, find_groups=False)
+        message = parse_message(raw.decode(), validation_level=VALIDATION_LEVEL.TOLERANT, find_groups=False)
+        pid = message.pid
+        for field in (message.msh.msh_10, pid.pid_3, pid.pid_5, pid.pid_7, pid.pid_8):
+            field.to_er7()
         return receive(raw, peer=peer)
 
     inbound.receive = parsed_first
