@@ -117,7 +117,7 @@ def keep_door(reading: str) -> None:
 
 
 def _by_hl7apy() -> None:
-    """It parses the whole message and reads five fields, before ours is applied: our own reading is lost beside that."""
+    """It parses the whole message and reads five fields, before ours is taken: our own reading is lost beside that."""
     receive = inbound.receive
 
     def parsed_first(raw: bytes, *, peer: str) -> bytes:

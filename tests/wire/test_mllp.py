@@ -264,6 +264,49 @@ def test_a_killed_door_answers_again_once_it_is_back(portal):
     assert answered(portal.mllp_port)
 
 
+def test_a_database_that_is_down_is_told_and_the_connection_goes_on_when_it_is_back(portal):
+    with Sender(portal.mllp_port) as sender:
+        assert sender.ask(update("1")) == ("AA", "1")
+        with database_down(portal.env["DATABASE_URL"]), Sender(portal.mllp_port) as other:
+            assert other.ask(update("2")) == ("AR", "2")
+            assert other.ask(update("3")) == ("AR", "3")
+        with Sender(portal.mllp_port) as other:
+            assert other.ask(update("2")) == ("AA", "2")
+
+
+def test_every_connection_works_again_after_the_database_was_down(portal):
+    with Sender(portal.mllp_port) as sender:
+        with database_down(portal.env["DATABASE_URL"]):
+            assert sender.ask(update("1")) == ("AR", "1")
+        assert sender.ask(update("1")) == ("AA", "1")
+
+
+def update(control_id: str) -> bytes:
+    header = f"MSH|^~\\&|RIS|HOSP|PORTAL|RAD|20250131143000||ADT^A08^ADT_A01|{control_id}|P|2.5.1"
+    pid = "PID|1||4711^^^HOSP^MR||Doe^Jane||19700101|F"
+    return "\r".join([header, "EVN|A08|20250131143000", pid, "PV1|1|O", ""]).encode()
+
+
+@contextmanager
+def database_down(url: str) -> Iterator[None]:
+    """Nobody comes in any more, and with PostgreSQL those who are in are thrown out."""
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        path = Path(parts.path)
+        away = path.rename(path.with_suffix(".away"))
+        path.mkdir()
+        yield
+        path.rmdir()
+        away.rename(path)
+        return
+    name = parts.path.removeprefix("/")
+    with psycopg.connect(parts._replace(path="/postgres").geturl(), autocommit=True) as server:
+        server.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
+        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        yield
+        server.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
+
+
 def test_a_door_that_cannot_be_opened_says_so_and_ends(new_portal):
     done = new_portal(IMGSHARE_BIND_ADDRESS="192.0.2.1").manage("mllp")  # nobody's, RFC 5737
 
