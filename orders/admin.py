@@ -9,6 +9,7 @@ from policies.admin import Recorded
 
 class IdentifierInline(admin.TabularInline):
     model = Identifier
+    fk_name = "patient"
     extra = 0
     min_num = 1
     validate_min = True  # a patient without an identifier of ours cannot be mapped to
