@@ -26,6 +26,8 @@ class Agreement(StrEnum):
 
 
 AGREEMENTS = {each.value: each for each in Agreement}  # every other level is one of the ways to be similar
+AGREEMENTS |= dict.fromkeys(("absent", "newborn"), Agreement.MISSING)
+AGREEMENTS |= {"sibling": Agreement.DIFFERENT}
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ def judge_persons(one: Person, other: Person, weights: Weights, shares: Shares) 
     family, given = names.compare(one.name, other.name)
     (family_one, given_one), (family_other, given_other) = names.shown(one.name), names.shown(other.name)
     born = compare_birth_dates(one.birth_date, other.birth_date)
+    if given.level == "different" and family.level == born.level == "same":
+        given = Verdict("sibling", "different, and twins share the rest")
     shared = _shared(one.name, other.name, shares) if shares else {}
     identifier, ours, theirs = compare_identifiers(one.identifiers, other.identifiers)
     sex = _sex(one.sex, other.sex)
@@ -105,7 +109,9 @@ def _shared(one: str, other: str, shares: Shares) -> dict[str, float]:
     words = {word for group in names.said(one) for part in group for word in part}
     family, given = next(iter(names.said(other)), ([], []))
     known = {"family_name": family, "given_name": given}
-    return {name: min((shares[w] for w in own if w in words & shares.keys()), default=0.0) for name, own in known.items()}
+    return {
+        name: min((shares[w] for w in own if w in words & shares.keys()), default=0.0) for name, own in known.items()
+    }
 
 
 def judge_exams(one: Exam | None, other: Exam | None, weights: Weights) -> list[Judged]:
