@@ -417,7 +417,7 @@ def _identity(outside: Outside, n: int, taken: str) -> dict:
 def _received(one: Study, *, hours: float) -> None:
     """Spread the times of arrival over two days, so that the queue looks alive; the ledger keeps the true ones."""
     at = timezone.now() - timedelta(hours=hours)
-    Study.objects.filter(pk=one.pk).update(received_at=at, last_arrival_at=at)
+    Study.objects.filter(pk=one.pk).update(received_at=at, queued_at=at, last_arrival_at=at)
     Submission.objects.filter(pk=one.submission_id).update(received_at=at, closed_at=at)
 
 

@@ -1,6 +1,7 @@
 """Patients, orders and accession numbers, entered by hand where no message feed brings them."""
 
 from django.contrib import admin
+from django.utils import timezone
 
 from orders.models import AccessionSequence, Identifier, Order, Patient
 from policies import audit
@@ -54,6 +55,8 @@ class Orders(Recorded):
         if not change:
             obj.created_by = str(request.user)
         super().save_model(request, obj, form, change)
+        if change and "patient" in form.changed_data:  # studies that were proposed the order look elsewhere now
+            Patient.objects.filter(pk=form.initial["patient"]).update(changed_at=timezone.now())
 
 
 @admin.register(AccessionSequence)

@@ -5,7 +5,8 @@ from datetime import date, datetime
 from django.db.models import Q, QuerySet
 
 from orders.models import Order, Patient
-from policies.rules.matching import birth_date_variants, name_key
+from policies.rules.birthdates import birth_date_variants
+from policies.rules.names import name_key
 
 PLAUSIBLE = 200  # candidates that are compared one by one; more than that is not a block but a town
 
@@ -18,7 +19,8 @@ def search_patients(text: str) -> QuerySet[Patient]:
     found = Q(identifiers__value__iexact=words) | Q(orders__accession_number__iexact=words)
     if key := name_key(words.replace(",", "^")):
         found |= Q(name_key__startswith=key) | Q(name_key__startswith=name_key(words.replace(" ", "^")))
-    return Patient.objects.filter(found).distinct().order_by("name_key", "pk").prefetch_related("identifiers")
+    rows = Patient.objects.filter(found, merged_into=None).distinct()
+    return rows.order_by("name_key", "pk").prefetch_related("identifiers")
 
 
 def candidates(*, name: str, birth_date: str, patient_ids: list[str]) -> list[Patient]:

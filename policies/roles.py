@@ -15,7 +15,10 @@ GRANTS = {
 
 # What managers may edit in the administration; auditors may look at the same pages.
 MANAGED = {
-    "policies": ["source", "destination", "procedure", "retentionrule", "reason"],
+    "policies": [
+        *("source", "destination", "procedure", "retentionrule", "reason"),
+        *("assigningauthority", "authorityalias", "matchingpolicy"),
+    ],
     "orders": ["patient", "identifier", "order", "accessionsequence"],
 }
 

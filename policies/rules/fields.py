@@ -28,16 +28,21 @@ class Agreement(StrEnum):
 AGREEMENTS = {each.value: each for each in Agreement}  # every other level is one of the ways to be similar
 AGREEMENTS |= dict.fromkeys(("absent", "newborn"), Agreement.MISSING)
 AGREEMENTS |= {"sibling": Agreement.DIFFERENT}
+AGREEMENTS |= {"linked": Agreement.SAME}
 
 
 @dataclass(frozen=True)
 class Person:
-    """`name` is a DICOM PN, `birth_date` a DA or "", `sex` one of M, F, O or "". An issuer "" is unknown."""
+    """`name` is a DICOM PN, `birth_date` a DA or "", `sex` one of M, F, O or "". An issuer "" is unknown.
+
+    `links` are numbers found to be this person's, each with the words that say by whom: they propose, and never act.
+    """
 
     name: str
     birth_date: str
     sex: str
     identifiers: tuple[tuple[str, str], ...] = ()  # (value, issuer)
+    links: tuple[tuple[str, str, str], ...] = ()  # (value, issuer, where it comes from)
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def judge_persons(one: Person, other: Person, weights: Weights, shares: Shares) 
     if given.level == "different" and family.level == born.level == "same":
         given = Verdict("sibling", "different, and twins share the rest")
     shared = _shared(one.name, other.name, shares) if shares else {}
-    identifier, ours, theirs = compare_identifiers(one.identifiers, other.identifiers)
+    identifier, ours, theirs = _linked(one, other) or compare_identifiers(one.identifiers, other.identifiers)
     sex = _sex(one.sex, other.sex)
 
     def judged(name: str, verdict: Verdict, incoming: str, local: str) -> Judged:
@@ -153,6 +158,16 @@ def compare_identifiers(ours: Identifiers, theirs: Identifiers) -> tuple[Verdict
                 return Verdict(level, rule), _identifier_shown(a), _identifier_shown(b)
     rule = "none of an issuer that both sides know" if pairs else "not known on both sides"
     return Verdict("missing", rule), *(", ".join(map(_identifier_shown, side)) for side in (ours, theirs))
+
+
+def _linked(one: Person, other: Person) -> tuple[Verdict, str, str] | None:
+    """A number that is not the person's own here, but was found to be theirs."""
+    for value, issuer, told in other.links:
+        for pair in one.identifiers:
+            if _pair_level(pair, (value, issuer)) == "same" and not agreeing_issuers([pair], other.identifiers):
+                shown = _identifier_shown((value, issuer))
+                return Verdict("linked", told), _identifier_shown(pair), shown
+    return None
 
 
 def agreeing_issuers(ours: Identifiers, theirs: Identifiers) -> set[str]:

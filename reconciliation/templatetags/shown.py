@@ -34,6 +34,8 @@ DEEDS = {
     "reinstate": "rejection taken back",
     "take over": "taken over",
     "generate": "order generated",
+    "link": "outside ID linked",
+    "unlink": "link ended",
     "delivery sent": "accepted by the archive",
     "lost objects": "not at the archive; sent again",
 }

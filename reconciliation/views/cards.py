@@ -103,7 +103,8 @@ def _patient_of(choice: str) -> Patient | None:
 
 
 def _proposals(study: Study) -> Iterable[Candidate]:
-    rows = study.proposals.select_related("patient", "order").prefetch_related("patient__identifiers")
+    rows = study.proposals.filter(patient__merged_into=None).select_related("patient", "order")
+    rows = rows.prefetch_related("patient__identifiers")
     for row in rows:
         yield Candidate(row.patient, row.order, row.score, row.klass, row.evidence, row.ambiguous)
 

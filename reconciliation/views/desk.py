@@ -26,7 +26,7 @@ def _seen(request: HttpRequest, key) -> Study:
 def settle(request: HttpRequest, key) -> HttpResponse:
     study = _seen(request, key)
     intake.settle(study, by=request.user)
-    matching.propose(study)
+    matching.propose(study, news=False)
     messages.success(request, "Held. Objects that still come are added, and the study says so.")
     return after(request, study, "settle")
 
@@ -34,8 +34,10 @@ def settle(request: HttpRequest, key) -> HttpResponse:
 @require_POST
 def map_(request: HttpRequest, key) -> HttpResponse:
     study = _seen(request, key)
-    said = read(Choice(request.POST))
-    mapped = mapping.apply(study, by=request.user, intent=said["intent"], shown=said["shown"], **said["choice"])
+    form = Choice(request.POST)
+    said = read(form)
+    what = {"intent": said["intent"], "shown": said["shown"], "uids": form.uids(), **said["choice"]}
+    mapped = mapping.apply(study, by=request.user, **what)
     messages.success(request, f"Mapped to {_named(mapped)}.")
     return after(request, study, "map")
 
@@ -52,9 +54,18 @@ def _named(mapped: Mapping) -> str:
 def unmap(request: HttpRequest, key) -> HttpResponse:
     study = _seen(request, key)
     mapping.unmap(study, by=request.user, reason=request.POST.get("reason", "").strip())
-    matching.propose(study)
+    matching.propose(study, news=False)
     messages.success(request, "The mapping is undone. The study is held again.")
     return after(request, study, "unmap")
+
+
+@require_POST
+def map_again(request: HttpRequest, key) -> HttpResponse:
+    """The same order and purpose for the record that the patient's was merged into."""
+    study = _seen(request, key)
+    mapped = mapping.again(study, by=request.user)
+    messages.success(request, f"Mapped again to {_named(mapped)}.")
+    return after(request, study, "map")
 
 
 @require_POST
@@ -97,7 +108,7 @@ def reject(request: HttpRequest, key) -> HttpResponse:
 def reinstate(request: HttpRequest, key) -> HttpResponse:
     study = _seen(request, key)
     release.reinstate(study, by=request.user, comment=request.POST.get("comment", "").strip())
-    matching.propose(study)
+    matching.propose(study, news=False)
     messages.success(request, "The rejection is taken back. The study is held again.")
     return after(request, study, "reinstate")
 
@@ -126,7 +137,7 @@ def generate(request: HttpRequest, key) -> HttpResponse:
     order = generation.generate(
         said["patient"], procedure=said["procedure"], by=request.user, body_part=part, source=study.source
     )
-    matching.propose(study)
+    matching.propose(study, news=False)
     messages.success(
         request, f"Order {order.accession_number} generated and chosen. Say what the study is for, then map."
     )

@@ -15,9 +15,9 @@ from policies.models import Destination, Intent, Power, Procedure, Reason, Reten
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.matching import Class
 from policies.rules.quality import Severity
-from reconciliation import clearance, delivery, forms, lease, mapping, queue, workflow
+from reconciliation import clearance, delivery, forms, lease, local, mapping, queue, renaming, workflow
 from reconciliation.models import Delivery, Finding, Study
-from reconciliation.views import cards, pictures, rewriting, searches
+from reconciliation.views import cards, news, pictures, rewriting, searches
 
 State = Study.State
 WORDS = {verb: step.words for verb, step in workflow.MOVES.items()}
@@ -130,15 +130,17 @@ def _going_on(request: HttpRequest, study: Study, did: str) -> dict:
 def _undecided(request: HttpRequest, study: Study, choice: str) -> dict:
     words, foreign = searches.recall(request)
     chosen = forms.chosen(choice)
+    board = cards.board(study, words=words, choice=choice if chosen else "")
     return {
-        "board": cards.board(study, words=words, choice=choice if chosen else ""),
+        "board": board,
+        "watched": news.shown_of(study, board),
         "choice": choice if chosen else "",
         "words_searched": words,
         "foreign": foreign,
         "intents": Intent.choices,
         **_procedures(study),
         "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
-        **(_preview(study, chosen) if chosen else {}),
+        **(_preview(request, study, chosen) if chosen else {}),
     }
 
 
@@ -150,18 +152,31 @@ def _procedures(study: Study) -> dict:
     return {"procedures": found, "fitting": fitting[0] if len(fitting) == 1 else None}
 
 
-def _preview(study: Study, chosen: Order | Patient) -> dict:
-    against = _against(study, chosen)
+def _preview(request: HttpRequest, study: Study, chosen: Order | Patient) -> dict:
+    """What mapping to the candidate would change, under the choice about UIDs that the address names."""
+    asked = renaming.Choice("new_uids" in request.GET, request.GET.get("doubled", ""))
+    found = {**_against(study, chosen), **_uids(request, study, asked), "preview": True}
     try:
         changes = mapping.preview(study, **{chosen._meta.model_name: chosen})
-    except Invalid as refusal:
-        return {"cannot": str(refusal), **against}
+        renamed = renaming.plan(study, asked)
+    except (Invalid, Conflict) as refusal:
+        return {"cannot": str(refusal), **found}
     return {
-        **against,
-        "groups": rewriting.groups(changes),
+        **found,
+        "groups": rewriting.of_uids(study, renamed) + rewriting.groups(changes),
         "number_of_changes": len(changes),
-        "preview": True,
-        "shown": mapping.fingerprint(changes),
+        "shown": mapping.fingerprint(changes, renamed),
+    }
+
+
+def _uids(request: HttpRequest, study: Study, asked: renaming.Choice) -> dict:
+    """What may be chosen about UIDs, where there is something to choose."""
+    return {
+        "asked": asked,
+        "doubled": len(renaming.doubled(study)),
+        "contents": renaming.Doubled.choices,
+        "invalid_uids": len(renaming.invalid(study)),
+        "may_not_override": authority.why_not(request.user, Power.OVERRIDE, source=study.source),
     }
 
 
@@ -175,13 +190,24 @@ def _against(study: Study, chosen: Order | Patient) -> dict:
 def _decided(request: HttpRequest, study: Study, choice: str) -> dict:
     changes = mapping.changes(study.mapping) if study.mapping else []
     decided = {
-        "groups": rewriting.groups(changes),
+        "groups": rewriting.of_uids(study, renaming.of(study.mapping)) + rewriting.groups(changes),
         "number_of_changes": len(changes),
+        "watched": news.shown_of(study),
         **_evidence(study),
+        **_changed(study),
     }
     if study.retention:
         decided["keep_until"] = retention.until(study.received_at.date(), study.retention.period)
     return decided
+
+
+def _changed(study: Study) -> dict:
+    """What our side says otherwise since the study was mapped, and into whom its patient was merged."""
+    if study.state not in (State.MAPPED, State.CLEARED):
+        return {}
+    survivor = local.survivor(study.local_patient)
+    changed = local.why_changed(study.mapping)
+    return {"changed": changed, "survivor": survivor if survivor != study.local_patient else None}
 
 
 def _evidence(study: Study) -> dict:
@@ -278,7 +304,8 @@ def changes(request: HttpRequest, key) -> HttpResponse:
     chosen = forms.chosen(choice)
     if chosen is None:
         raise Invalid("This candidate is not known here any more. Load the page again.")
-    return render(request, "reconciliation/_changes.html", {"study": study, **_preview(study, chosen)})
+    found = {"study": study, "choice": choice, **_preview(request, study, chosen)}
+    return render(request, "reconciliation/_changes.html", found)
 
 
 @require_GET
