@@ -9,7 +9,6 @@ class Command(BaseCommand):
     help = "Bring the keys by which patients are found up to date with their names and birth dates."
 
     def handle(self, **options):
-        count = 0
-        for count, patient in enumerate(Patient.objects.order_by("pk").iterator(chunk_size=2000), start=1):
+        for patient in Patient.objects.order_by("pk").iterator(chunk_size=2000):
             PatientKey.keep(patient)
-        self.stdout.write(f"{count} patients.")
+        self.stdout.write(f"{Patient.objects.count()} patients.")
