@@ -184,7 +184,7 @@ def _take(row: Message, message: read.Message, reading: Reading) -> Verdict:
     telling = _telling(row, message)
     try:
         with transaction.atomic():
-            _may_tell(message, row.feed)
+            may_tell(message, row.feed)
             _apply(message, reading, telling)
             verdict = Verdict(Outcome.APPLIED if telling.lines or telling.words else Outcome.IGNORED, "AA")
             _close(row, verdict, telling)
@@ -244,7 +244,7 @@ def _is_repeated(row: Message) -> bool:
     ).exists()
 
 
-def _may_tell(message: read.Message, feed: Feed | None) -> None:
+def may_tell(message: read.Message, feed: Feed | None) -> None:
     if feed and not feed.active:
         raise Denied(f"The feed {feed} is switched off here.")
     if message.version and not message.version.startswith("2"):
@@ -323,7 +323,7 @@ def replay(message: Message, *, by) -> Message:
             row = Message.objects.select_for_update().get(pk=message.pk)
             if row.outcome not in ACCEPTED and _is_repeated(row):
                 raise Conflict("The same message was accepted another time. Replay that one.")
-            _may_tell(said, feed)
+            may_tell(said, feed)
             row.feed = feed
             telling = _telling(row, said)
             _apply(said, site.reading(feed), telling)
