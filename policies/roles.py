@@ -19,7 +19,10 @@ MANAGED = {
         *("source", "destination", "procedure", "retentionrule", "reason"),
         *("assigningauthority", "authorityalias", "matchingpolicy"),
     ],
-    "orders": ["patient", "identifier", "order", "accessionsequence"],
+    "orders": [
+        *("patient", "identifier", "order", "accessionsequence"),
+        *("feed", "message", "merge", "crossreference", "claim"),
+    ],
 }
 
 
