@@ -15,8 +15,8 @@ GRANTS = {
 
 # What managers may edit in the administration; auditors may look at the same pages.
 MANAGED = {
-    "policies": ["source", "destination", "procedure", "retentionrule", "reason"],
-    "orders": ["patient", "identifier", "order", "accessionsequence"],
+    "policies": ["source", "destination", "procedure", "procedurerule", "retentionrule", "reason"],
+    "orders": ["patient", "identifier", "order", "accessionsequence", "ordersystem", "notice"],
 }
 
 

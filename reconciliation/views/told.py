@@ -20,7 +20,7 @@ def _order(key) -> Order:
 
 
 def shown(order: Order, study: Study, *, chosen: str = "") -> dict:
-    """For `_told.html`: the newest notice. Once nothing is awaited any more the number and the changes follow."""
+    """For `_order_notice.html`: the newest notice. Once nothing is awaited any more the number and the changes follow."""
     notice = order.notices.select_related("system").first()
     awaited = notice is not None and notice.state in outbound.UNSETTLED
     return {
@@ -41,7 +41,7 @@ def show(request: HttpRequest, key, order) -> HttpResponse:
         return redirect(f"{reverse('study', args=[study.pk])}?choice=order:{told.pk}")
     may_order = not authority.why_not(request.user, Power.ORDER, source=study.source)
     found = shown(told, study, chosen=request.GET.get("choice", ""))
-    return render(request, "reconciliation/_told.html", found | {"may_order": may_order})
+    return render(request, "reconciliation/_order_notice.html", found | {"may_order": may_order})
 
 
 @require_POST
