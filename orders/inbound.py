@@ -173,31 +173,32 @@ def _ours() -> write.Site:
 
 
 def _received(raw: bytes, peer: str, now: datetime) -> tuple[read.Message | None, Verdict]:
+    site = feeds.lately()
     try:
-        message, feed = feeds.read(raw)
+        message, feed = site.read(raw)
     except read.NotHL7 as problem:
         verdict = Verdict(Outcome.REFUSED, "AE", write.Error(OUT_OF_ORDER, str(problem)), str(problem))
         _row(raw, peer, now, problem.header, None, verdict).save(force_insert=True)
         return problem.header, verdict
     for attempt in range(TRIES):
+        row = _row(raw, peer, now, message, feed, Verdict("", ""))
         try:
-            return message, _take(raw, peer, now, message, feed)
-        except (IntegrityError, OperationalError) as error:
+            return message, _take(row, message, site.reading(feed))
+        except (IntegrityError, OperationalError):
+            if _is_repeated(row):
+                return message, _close(row, Verdict(Outcome.REPEATED, "AA"))
             if attempt + 1 == TRIES:
                 raise
-            _log(error, peer)
     raise AssertionError("unreachable")
 
 
-def _take(raw: bytes, peer: str, now: datetime, message: read.Message, feed: Feed | None) -> Verdict:
-    row = _row(raw, peer, now, message, feed, Verdict("", ""))
-    telling = _telling(row, message, feed)
+def _take(row: Message, message: read.Message, reading: Reading) -> Verdict:
+    """In one transaction. A message that was accepted before raises IntegrityError: the database keeps one."""
+    telling = _telling(row, message)
     try:
         with transaction.atomic():
-            if verdict := _repeated(row):
-                return _close(row, verdict)
-            _may_tell(message, feed)
-            _apply(message, feed, telling)
+            _may_tell(message, row.feed)
+            _apply(message, reading, telling)
             verdict = Verdict(Outcome.APPLIED if telling.lines or telling.words else Outcome.IGNORED, "AA")
             _close(row, verdict, telling)
             telling.record()
@@ -244,19 +245,16 @@ def _said_at(message: read.Message, now: datetime) -> datetime | None:
     return said or message.time
 
 
-def _repeated(row: Message) -> Verdict | None:
+def _is_repeated(row: Message) -> bool:
     """The same bytes from the same sender, accepted before: acknowledged again, and not applied again. Other bytes
     under a control ID that was used before are another message of a sender that counts anew."""
-    before = Message.objects.filter(
+    return Message.objects.filter(
         sending_application=row.sending_application,
         sending_facility=row.sending_facility,
         control_id=row.control_id,
         digest=row.digest,
         outcome__in=ACCEPTED,
-    )
-    if not row.control_id or not before.exists():
-        return None
-    return Verdict(Outcome.REPEATED, "AA")
+    ).exists()
 
 
 def _may_tell(message: read.Message, feed: Feed | None) -> None:
@@ -274,9 +272,9 @@ def _may_tell(message: read.Message, feed: Feed | None) -> None:
         raise Wrong(MISSING, "MSH-10, the control ID, is empty.", "MSH", 1, 10)
 
 
-def _telling(row: Message, message: read.Message, feed: Feed | None) -> Telling:
+def _telling(row: Message, message: read.Message) -> Telling:
     said_at = row.said_at or row.received_at
-    sender = str(feed) if feed else f"HL7 {row.sending_application}|{row.sending_facility}".strip("| ")
+    sender = str(row.feed) if row.feed else f"HL7 {row.sending_application}|{row.sending_facility}".strip("| ")
     telling = Telling(by=sender[:150], at=said_at, control_id=row.control_id, key=str(row.pk))
     if said_at > row.received_at + AHEAD:
         telling.at = row.received_at
@@ -286,8 +284,8 @@ def _telling(row: Message, message: read.Message, feed: Feed | None) -> Telling:
     return telling
 
 
-def _apply(message: read.Message, feed: Feed | None, telling: Telling) -> None:
-    KINDS[message.type][message.trigger](Said(message, feeds.reading(feed), telling))
+def _apply(message: read.Message, reading: Reading, telling: Telling) -> None:
+    KINDS[message.type][message.trigger](Said(message, reading, telling))
 
 
 def _close(row: Message, verdict: Verdict, telling: Telling | None = None) -> Verdict:
@@ -326,20 +324,20 @@ def replay(message: Message, *, by) -> Message:
     """Apply a kept message again, by the settings of today. What is newer stays: it can only add what was missing."""
     if authority.why_not(by, Power.OVERRIDE):
         raise Denied("Your role may not replay messages.")
-    raw = bytes(message.raw)
+    site = feeds.load()
     try:
-        said, feed = feeds.read(raw)
+        said, feed = site.read(bytes(message.raw))
     except read.NotHL7 as problem:
         raise Invalid(str(problem)) from problem
     try:
         with transaction.atomic():
             row = Message.objects.select_for_update().get(pk=message.pk)
-            if row.outcome not in ACCEPTED and _repeated(row):
+            if row.outcome not in ACCEPTED and _is_repeated(row):
                 raise Conflict("The same message was accepted another time. Replay that one.")
             _may_tell(said, feed)
             row.feed = feed
-            telling = _telling(row, said, feed)
-            _apply(said, feed, telling)
+            telling = _telling(row, said)
+            _apply(said, site.reading(feed), telling)
             row.outcome = Outcome.APPLIED if telling.lines or telling.words else Outcome.IGNORED
             row.changed, row.problem = telling.changed or row.changed, " ".join(dict.fromkeys(telling.notes))
             row.search_key = " ".join(dict.fromkeys([row.control_id, *telling.words]))[:500]
