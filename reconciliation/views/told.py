@@ -20,7 +20,7 @@ def _order(key) -> Order:
 
 
 def shown(order: Order, study: Study, *, chosen: str = "") -> dict:
-    """For `_order_notice.html`: the newest notice. Once nothing is awaited any more the number and the changes follow."""
+    """For `_order_notice.html`: the newest notice; the number and the changes follow once nothing is awaited."""
     notice = order.notices.select_related("system").first()
     awaited = notice is not None and notice.state in outbound.UNSETTLED
     return {
