@@ -60,8 +60,9 @@ def silent(notice: Notice) -> bool:
 
 @register.filter
 def repeatable(notice: Notice) -> bool:
-    """Whether there is anything to send again: a refused one, and what was tried once."""
-    return notice.state in outbound.MAY_BE_REPEATED and bool(notice.attempts)
+    """Whether staff are offered to send it again: not what was accepted a moment ago, or was not sent at all."""
+    waits = notice.state == Notice.State.ACCEPTED and not outbound.is_silent(notice)
+    return notice.state in outbound.MAY_BE_REPEATED and bool(notice.attempts) and not waits
 
 
 @register.filter

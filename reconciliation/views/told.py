@@ -19,8 +19,8 @@ def _order(key) -> Order:
     return get_object_or_404(Order.objects.select_related("patient"), pk=key, origin=Order.Origin.GENERATED)
 
 
-def shown(order: Order, study: Study, *, chosen: str = "") -> dict:
-    """For `_order_notice.html`: the newest notice; the number and the changes follow once nothing is awaited."""
+def shown(order: Order, study: Study, *, seen: str, chosen: str) -> dict:
+    """For `_order_notice.html`: the newest notice; the number and the changes too when it is no longer as `seen`."""
     notice = order.notices.select_related("system").first()
     awaited = notice is not None and notice.state in outbound.UNSETTLED
     return {
@@ -28,7 +28,7 @@ def shown(order: Order, study: Study, *, chosen: str = "") -> dict:
         "order": order,
         "notice": notice,
         "awaited": awaited,
-        "polled": True,
+        "news": notice is not None and notice.state != seen,
         "chosen": chosen == f"order:{order.pk}",
     }
 
@@ -40,7 +40,8 @@ def show(request: HttpRequest, key, order) -> HttpResponse:
     if not request.htmx:
         return redirect(f"{reverse('study', args=[study.pk])}?choice=order:{told.pk}")
     may_order = not authority.why_not(request.user, Power.ORDER, source=study.source)
-    found = shown(told, study, chosen=request.GET.get("choice", ""))
+    asked = {"seen": request.GET.get("seen", ""), "chosen": request.GET.get("choice", "")}
+    found = shown(told, study, **asked)
     return render(request, "reconciliation/_order_notice.html", found | {"may_order": may_order})
 
 
