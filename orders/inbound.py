@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, IntegrityError, OperationalError, transaction
 from django.utils import timezone
 
-from orders import feeds, merging, patients, received
+from orders import feeds, merging, outbound, patients, received
 from orders.hl7 import persons, read, registers, requests, write
 from orders.hl7.reading import MISSING, OUT_OF_ORDER, Reading, Wrong
 from orders.models import Feed, Message
@@ -91,7 +91,17 @@ def _orders(said: Said) -> None:
         record = patients.tell(person, said.telling, _known(person), rank=registers.COPIED)
         key = person.anchor.key
     for number, request in enumerate(asked):
-        received.tell(request, record, key, said.telling, number=number)
+        order = received.tell(request, record, key, said.telling, number=number)
+        outbound.heard(order, by=str(said.telling.by), control=request.control, words=request.words)
+
+
+def _answer(said: Said) -> None:
+    """An order response that comes by itself, to an order that we told of."""
+    try:
+        if outbound.late(said.message):
+            said.telling.find_by([said.message.first("MSA").text(2).strip()])
+    except read.NotHL7 as problem:
+        raise Wrong(MISSING, str(problem), "MSA", 1) from problem
 
 
 def _nothing(said: Said) -> None:
@@ -135,6 +145,10 @@ KINDS: dict[str, dict[str, Callable[[Said], None]]] = {
     "ORM": {"O01": _orders},
     "OMI": {"O23": _orders},
     "OMG": {"O19": _orders},
+    "ORR": {"O02": _answer},
+    "ORI": {"O24": _answer},
+    "ORG": {"O20": _answer},
+    "ACK": dict.fromkeys(("O01", "O19", "O23"), _answer),
 }
 
 

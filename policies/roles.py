@@ -16,11 +16,11 @@ GRANTS = {
 # What managers may edit in the administration; auditors may look at the same pages.
 MANAGED = {
     "policies": [
-        *("source", "destination", "procedure", "retentionrule", "reason"),
-        *("assigningauthority", "authorityalias", "matchingpolicy"),
+        *("source", "destination", "procedure", "procedurerule", "retentionrule", "reason"),
+        *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight"),
     ],
     "orders": [
-        *("patient", "identifier", "order", "accessionsequence"),
+        *("patient", "identifier", "order", "accessionsequence", "ordersystem", "notice"),
         *("feed", "message", "merge", "crossreference", "claim"),
     ],
 }

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
+from orders import outbound
 from orders.models import Order, Patient
 from policies import audit, authority, retention
 from policies.consent import Basis, Purpose
@@ -15,7 +16,7 @@ from policies.models import Destination, Intent, Power, Procedure, Reason, Reten
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.matching import Class
 from policies.rules.quality import Severity
-from reconciliation import clearance, delivery, forms, lease, local, mapping, queue, renaming, workflow
+from reconciliation import clearance, delivery, forms, lease, local, mapping, ordering, queue, renaming, workflow
 from reconciliation.models import Delivery, Finding, Study
 from reconciliation.views import cards, news, pictures, rewriting, searches
 
@@ -71,6 +72,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
         **_overriding(request, study, findings),
         "first_part": _first_part(request, study),
         "history": audit.history(study)[:HISTORY],
+        "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
         "reasons": Reason.objects.filter(active=True) if "reject" in offered else (),
         **_going_on(request, study, did),
     }
@@ -139,17 +141,15 @@ def _undecided(request: HttpRequest, study: Study, choice: str) -> dict:
         "foreign": foreign,
         "intents": Intent.choices,
         **_procedures(study),
-        "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
         **(_preview(request, study, chosen) if chosen else {}),
     }
 
 
 def _procedures(study: Study) -> dict:
-    """Those for the modality of the study first; the only one for it is ready to be taken."""
+    """Those for the modality of the study first; the proposed one is ready to be taken."""
     found = list(Procedure.objects.filter(active=True))
-    fitting = [one for one in found if one.modality in study.modalities]
     found.sort(key=lambda one: (one.modality not in study.modalities, bool(one.modality), one.meaning))
-    return {"procedures": found, "fitting": fitting[0] if len(fitting) == 1 else None}
+    return {"procedures": found, "proposed": ordering.proposed_procedure(study) if found else None}
 
 
 def _preview(request: HttpRequest, study: Study, chosen: Order | Patient) -> dict:
@@ -193,6 +193,7 @@ def _decided(request: HttpRequest, study: Study, choice: str) -> dict:
         "groups": rewriting.of_uids(study, renaming.of(study.mapping)) + rewriting.groups(changes),
         "number_of_changes": len(changes),
         "watched": news.shown_of(study),
+        "told": _told(study),
         **_evidence(study),
         **_changed(study),
     }
@@ -208,6 +209,12 @@ def _changed(study: Study) -> dict:
     survivor = local.survivor(study.local_patient)
     changed = local.why_changed(study.mapping)
     return {"changed": changed, "survivor": survivor if survivor != study.local_patient else None}
+
+
+def _told(study: Study) -> dict | None:
+    """What the order system says to the order that the study is mapped to, where that was generated here."""
+    notice = study.order and study.order.notices.select_related("system", "order").first()
+    return notice and {"order": study.order, "notice": notice, "awaited": notice.state in outbound.UNSETTLED}
 
 
 def _evidence(study: Study) -> dict:
