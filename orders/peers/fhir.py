@@ -141,12 +141,14 @@ def _text(of: dict, name: str) -> str:
 
 
 def _get(server: Server, path: str) -> tuple[int, bytes]:
-    address = urlsplit(server.url)
+    address, until = urlsplit(server.url), time.monotonic() + server.seconds
     try:
-        with _connected(server, address) as line:
+        with _connected(server, address, until) as line:
             line.request("GET", f"{address.path.rstrip('/')}{path}", headers=_headers(server))
             answer = line.getresponse()
             body = answer.read(LONGEST_ANSWER + 1)
+            if time.monotonic() >= until:  # what was cut may look like a short answer
+                raise TimeoutError
     except ssl.SSLCertVerificationError as problem:
         raise Unanswered(
             f"The certificate of {server.name} is not trusted here: {problem.verify_message}."
@@ -159,9 +161,8 @@ def _get(server: Server, path: str) -> tuple[int, bytes]:
 
 
 @contextmanager
-def _connected(server: Server, address) -> Iterator[http.client.HTTPConnection]:
+def _connected(server: Server, address, until: float) -> Iterator[http.client.HTTPConnection]:
     """A connection that is cut when the time is over, however slowly its bytes come."""
-    until = time.monotonic() + server.seconds
     secure = {"context": ssl.create_default_context()} if address.scheme == "https" else {}
     kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
     line = kind(address.hostname or "", address.port, timeout=server.seconds, **secure)
