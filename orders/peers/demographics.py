@@ -115,7 +115,7 @@ def _exchanged(exchange: Exchange, asked: bytes, way: Way) -> bytes:
     try:
         return exchange(asked)
     except (mllp.Refused, mllp.NoAnswer) as problem:
-        raise Unanswered(f"{way.name}: {problem}") from problem
+        raise Unanswered(f"{way.name} at {problem}") from problem
 
 
 # --- the answer ------------------------------------------------------------------------------------------------------
