@@ -1,15 +1,13 @@
 """Patients, orders and accession numbers, entered by hand where no message feed brings them."""
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 
-from orders import hl7_pages, outbound, received  # noqa: F401 - the pages of messages and feeds
-from orders.models import AccessionSequence, Identifier, Notice, Order, OrderSystem, Patient
+from orders import hl7_pages, received, systems_admin  # noqa: F401 - further pages
+from orders.models import AccessionSequence, Identifier, Order, Patient
 from orders.telling import by_hand
 from policies import audit
 from policies.admin import Recorded
-from policies.problems import Problem
 
 
 class IdentifierInline(admin.TabularInline):
@@ -74,55 +72,3 @@ class Orders(Recorded):
 @admin.register(AccessionSequence)
 class AccessionSequences(Recorded):
     list_display = ["__str__", "next", "issuer", "active"]
-
-
-@admin.register(OrderSystem)
-class OrderSystems(Recorded):
-    list_display = ["name", "pattern", "form", "host", "port", "tls", "patience", "active"]
-    list_filter = ["active", "pattern"]
-    search_fields = ["name", "host"]
-    fieldsets = [
-        (None, {"fields": ["name", "pattern", "active"]}),
-        (_("How it is reached"), {"fields": ["host", "port", "tls", "patience"]}),
-        (
-            _("What it is told"),
-            {"fields": ["form", "receiving_application", "receiving_facility", "character_set", "ordering_provider"]},
-        ),
-    ]
-
-
-@admin.register(Notice)
-class Notices(admin.ModelAdmin):
-    """To look at, and to send again: what is told of an order follows from the order."""
-
-    list_display = ["created_at", "kind", "system", "order", "state", "attempts", "due_at", "problem"]
-    list_filter = ["state", "kind", "system"]
-    list_select_related = ["system", "order"]
-    search_fields = ["control_id", "order__accession_number", "order__placer_order_number"]
-    exclude = ["raw", "lease_until"]
-    readonly_fields = ["told"]
-    actions = ["tell_again"]
-
-    @admin.display(description=_("the message"))
-    def told(self, notice):
-        return bytes(notice.raw).decode("utf_8", "replace").replace("\r", "\n")
-
-    @admin.action(description=_("Send the selected notices again"), permissions=["view"])
-    def tell_again(self, request, queryset):
-        """Each for itself: one that cannot be sent says why, and the others are."""
-        for notice in queryset.select_related("system", "order__patient"):
-            try:
-                outbound.retry(notice, by=request.user)
-            except Problem as refusal:
-                self.message_user(request, str(refusal), messages.ERROR)
-            else:
-                self.message_user(request, _("%(notice)s is sent again.") % {"notice": notice}, messages.SUCCESS)
-
-    def has_add_permission(self, request):
-        return False
-
-    def has_change_permission(self, request, obj=None):
-        return False
-
-    def has_delete_permission(self, request, obj=None):
-        return False

@@ -21,6 +21,7 @@ MANAGED = {
     ],
     "orders": [
         *("patient", "identifier", "order", "accessionsequence", "ordersystem", "notice"),
+        *("worklist", "demographicssource"),
         *("feed", "message", "merge", "crossreference", "claim"),
     ],
 }

@@ -21,6 +21,7 @@ urlpatterns = [
     path("studies/<uuid:key>/", api_studies.study, name="study"),
     path("studies/<uuid:key>/lease/", api_studies.Lease.as_view(), name="lease"),
     path("studies/<uuid:key>/proposals/", api_studies.proposals, name="proposals"),
+    path("studies/<uuid:key>/lookup/", api_studies.LookUp.as_view(), name="lookup"),
     path("studies/<uuid:key>/preview/", api_studies.preview, name="preview"),
     path("studies/<uuid:key>/changes/", api_studies.changes, name="changes"),
     path("studies/<uuid:key>/history/", api_studies.history, name="history"),

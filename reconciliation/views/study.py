@@ -16,7 +16,19 @@ from policies.models import Destination, Intent, Power, Procedure, Reason, Reten
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.matching import Class
 from policies.rules.quality import Severity
-from reconciliation import clearance, delivery, forms, lease, local, mapping, ordering, queue, renaming, workflow
+from reconciliation import (
+    asking,
+    clearance,
+    delivery,
+    forms,
+    lease,
+    local,
+    mapping,
+    ordering,
+    queue,
+    renaming,
+    workflow,
+)
 from reconciliation.models import Delivery, Finding, Study
 from reconciliation.views import cards, news, pictures, rewriting, searches
 
@@ -141,7 +153,18 @@ def _undecided(request: HttpRequest, study: Study, choice: str) -> dict:
         "foreign": foreign,
         "intents": Intent.choices,
         **_procedures(study),
+        **_looked_up(request, study),
         **(_preview(request, study, chosen) if chosen else {}),
+    }
+
+
+def _looked_up(request: HttpRequest, study: Study) -> dict:
+    """What other systems said when they were asked last, and whether they can be asked now."""
+    row = asking.of(study)
+    return {
+        "looked_up": row,
+        "looked_up_trouble": row and any(one["problem"] for one in row.answers),
+        "may_look_up": not asking.why_not(study, request.user),
     }
 
 
@@ -313,6 +336,27 @@ def changes(request: HttpRequest, key) -> HttpResponse:
         raise Invalid("This candidate is not known here any more. Load the page again.")
     found = {"study": study, "choice": choice, **_preview(request, study, chosen)}
     return render(request, "reconciliation/_changes.html", found)
+
+
+@require_POST
+def lookup(request: HttpRequest, key) -> HttpResponse:
+    """Have worklist and demographics asked; the part that is given back asks for their answers by itself."""
+    study = queue.get(request.user, key)
+    asking.request(study, by=request.user)
+    if not request.htmx:
+        return redirect("study", study.pk)
+    return render(request, "reconciliation/_lookup.html", {"study": study, **_looked_up(request, study)})
+
+
+@require_GET
+def answers(request: HttpRequest, key) -> HttpResponse:
+    """What worklist and demographics have said by now; the candidates come with it when all have."""
+    study = queue.get(request.user, key)
+    if not request.htmx:
+        return redirect("study", study.pk)
+    row = asking.of(study)
+    part = "_lookup.html" if (row and row.is_open) or study.state != State.HELD else "_looked_up.html"
+    return render(request, f"reconciliation/{part}", context(request, study))
 
 
 @require_GET
