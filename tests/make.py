@@ -142,7 +142,12 @@ def _settle(made: Study, to) -> None:
 
 
 def _map(made: Study, to) -> None:
-    mapping.apply(made, order=to or order(), intent="reference", by=user("releaser"))
+    mapping.apply(made, order=to or order(_seen_before(made)), intent="reference", by=user("releaser"))
+
+
+def _seen_before(made: Study) -> Patient | None:
+    """The patient to whom this outside ID was confirmed before: one number is one person's."""
+    return Patient.objects.filter(cross_references__value=made.patient_id).first()
 
 
 def _clear(made: Study, to) -> None:
