@@ -1,5 +1,3 @@
-from datetime import date
-
 import pytest
 
 from orders.models import CrossReference
@@ -35,9 +33,7 @@ def test_nothing_is_linked_by_a_study_that_names_nobody(said):
 
 def test_the_next_study_of_the_sender_shows_the_link_with_its_origin():
     first = make.study("released")
-    type(first.local_patient).objects.update(
-        name="Schneider^Anna", name_key="SCHNEIDER ANNA", birth_date=date(1961, 3, 4)
-    )
+    type(first.local_patient).objects.update(name="Schneider^Anna", name_key="SCHNEIDER ANNA")
 
     proposal = make.study("held").proposals.first()
 
@@ -109,7 +105,9 @@ def test_a_link_follows_a_merge():
     survivor = make.patient("Mueller-Schneider^Anna")
     make.merge(first.local_patient, survivor)
 
-    assert mapping.objections(make.study("held"), patient=survivor) == []
+    study = make.study("held")
+    assert mapping.objections(study, patient=survivor) == []
+    assert "linked: confirmed on" in study.proposals.get(patient=survivor).evidence[0]["rule"]
 
 
 def test_releasing_again_links_once():

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import pytest
 from django.utils import timezone
 
-from orders.models import CrossReference, Order, Patient
+from orders.models import CrossReference, Identifier, Order, Patient
 from reconciliation import matching, reproposal, tasks
 from reconciliation.models import Lookout, Study
 from tests import make
@@ -162,8 +162,9 @@ def _random_change(dice: random.Random) -> None:
         someone.name, someone.birth_date = dice.choice(NAMES), dice.choice(DAYS)
         someone.save(update_fields=["name", "birth_date"])
     elif kind == 1:
-        number = f"{dice.choice(NUMBERS)}"
-        someone.identifiers.get_or_create(value=number, issuer=f"GENERAL HOSPITAL {dice.randrange(2)}"[:16])
+        number = {"value": dice.choice(NUMBERS), "issuer": dice.choice(["GENERAL HOSPITAL", "LAKESIDE"])}
+        if not Identifier.objects.filter(**number).exists():
+            someone.identifiers.create(**number)
         someone.save(update_fields=["changed_at"])
     elif kind == 2:
         make.order(someone, modality=dice.choice(["CT", "MR"]))
