@@ -19,6 +19,7 @@ AE_TITLE = env.str("IMGSHARE_AE_TITLE", "IMGSHARE")
 BIND_ADDRESS = env.str("IMGSHARE_BIND_ADDRESS", "127.0.0.1")
 HTTP_PORT = env.int("IMGSHARE_HTTP_PORT", 8000)
 DICOM_PORT = env.int("IMGSHARE_DICOM_PORT", 11112)
+MLLP_PORT = env.int("IMGSHARE_MLLP_PORT", 2575)
 PACS_PORT = env.int("IMGSHARE_PACS_PORT", 11113)
 
 # The DICOM door: bytes of the largest PDU (0: any), associations of each process, processes that share the port.
@@ -32,6 +33,16 @@ DICOM_TLS_KEY = env.str("IMGSHARE_DICOM_TLS_KEY", "")
 DICOM_TLS_AUTHORITIES = env.str("IMGSHARE_DICOM_TLS_AUTHORITIES", "")
 DICOM_TLS_CIPHERS = env.str("IMGSHARE_DICOM_TLS_CIPHERS", "")
 
+# The HL7 door: connections at a time, bytes of the largest message, seconds that a connection may be silent for.
+MLLP_CONNECTIONS = env.int("IMGSHARE_MLLP_CONNECTIONS", 100)
+MLLP_MESSAGE_BYTES = env.int("IMGSHARE_MLLP_MESSAGE_BYTES", 1 << 20)
+MLLP_IDLE_SECONDS = env.int("IMGSHARE_MLLP_IDLE_SECONDS", 600)
+# With a certificate it speaks TLS and nothing else, as the DICOM door does.
+MLLP_TLS_CERTIFICATE = env.str("IMGSHARE_MLLP_TLS_CERTIFICATE", "")
+MLLP_TLS_KEY = env.str("IMGSHARE_MLLP_TLS_KEY", "")
+MLLP_TLS_AUTHORITIES = env.str("IMGSHARE_MLLP_TLS_AUTHORITIES", "")
+MLLP_TLS_CIPHERS = env.str("IMGSHARE_MLLP_TLS_CIPHERS", "")
+
 # Who we are in the objects that we rewrite (Contributing Equipment, Original Attributes).
 INSTITUTION_NAME = env.str("IMGSHARE_INSTITUTION_NAME", "Local Hospital")
 STATION_NAME = env.str("IMGSHARE_STATION_NAME", "IMGSHARE")
@@ -39,6 +50,8 @@ STATION_NAME = env.str("IMGSHARE_STATION_NAME", "IMGSHARE")
 # How long things take, in seconds.
 SETTLE_SECONDS = env.int("IMGSHARE_SETTLE_SECONDS", 60)
 LEASE_SECONDS = env.int("IMGSHARE_LEASE_SECONDS", 120)
+NOTICE_ANSWER_SECONDS = env.int("IMGSHARE_NOTICE_ANSWER_SECONDS", 30)
+NOTICE_LEASE_SECONDS = env.int("IMGSHARE_NOTICE_LEASE_SECONDS", 120)
 DELIVERY_LEASE_SECONDS = env.int("IMGSHARE_DELIVERY_LEASE_SECONDS", 600)
 
 DEBUG = env.bool("IMGSHARE_DEBUG", False)
@@ -64,6 +77,7 @@ def secret_key() -> str:
 
 
 SECRET_KEY = secret_key()
+UID_KEY = env.str("IMGSHARE_UID_KEY", SECRET_KEY)  # new UIDs follow from old ones by it: keep it when the other changes
 
 INSTALLED_APPS = [
     "django.contrib.admin",

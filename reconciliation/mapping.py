@@ -7,16 +7,17 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from orders import outbound
 from orders.models import Order, Patient
-from policies import audit
-from policies.models import Intent, MatchingPolicy, User
+from policies import audit, authority
+from policies.models import Intent, MatchingPolicy, Power, User
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules import coercion
 from policies.rules import objections as rules
 from policies.rules.coercion import Change
 from policies.rules.matching import Match
 from policies.rules.quality import Found
-from reconciliation import gate, links, local, matching, stores
+from reconciliation import gate, links, local, matching, parts, renaming, stores
 from reconciliation.dicom import header
 from reconciliation.models import Finding, Instance, Mapping, Study
 from reconciliation.workflow import move, undecide, why_not
@@ -26,9 +27,11 @@ MANUFACTURER = "imgshare"
 
 def preview(study: Study, *, order: Order | None = None, patient: Patient | None = None) -> list[Change]:
     """The changes that a mapping would make. With an order it is a scheduled import, with a patient alone an
-    unscheduled one (IHE RAD-61). Raises `Invalid` when they cannot be made."""
+    unscheduled one (IHE RAD-61). Raises `Invalid` or `Conflict` when they cannot be made."""
     if order is not None and not order.is_open:
         raise Invalid(f"The order {order} was cancelled. Choose another one.")
+    if order is not None and (waiting := outbound.why_waiting(order)):
+        raise Conflict(waiting)
     if order is None and patient is None:
         raise Invalid("Choose an order, or a patient for an import without an order.")
     if merged := local.why_not_theirs(Patient.objects.get(pk=(patient or order.patient).pk)):
@@ -39,7 +42,10 @@ def preview(study: Study, *, order: Order | None = None, patient: Patient | None
         )
     try:
         return coercion.plan(
-            _incoming(study), local=local.facts(order, patient or order.patient), importer=_importer(study)
+            _incoming(study),
+            local=local.facts(order, patient or order.patient),
+            importer=_importer(study),
+            signed=study.signed,
         )
     except ValueError as refusal:
         raise Invalid(str(refusal)) from refusal
@@ -52,21 +58,25 @@ def apply(
     intent: str,
     order: Order | None = None,
     patient: Patient | None = None,
+    uids: renaming.Choice = renaming.AS_RECEIVED,
     shown: str = "",
     policy: MatchingPolicy | None = None,
 ) -> Mapping:
     """Map the study: store the decision with its changes. Nothing is written to any object before it is sent.
 
-    `shown` is the `fingerprint` of the changes that the person saw; when they would be others by now, `Conflict`.
-    The portal maps by an approved `policy` only; the decision is then its approver's.
+    `uids` gives new ones where the old ones cannot stay; only who may override chooses it. `shown` is the `fingerprint`
+    of the changes that the person saw; when they would be others by now, `Conflict`. The portal maps by an approved
+    `policy` only; the decision is then its approver's.
     """
     if (by == audit.PORTAL) != (policy is not None and policy.approved_by is not None):
         raise Denied("The portal maps a study only by a policy that somebody approved.")
     if refusal := why_not(study, "map", by):
         raise refusal
+    if uids:
+        authority.require(by, Power.OVERRIDE, source=study.source)
     patient = _chosen(study, intent=intent, order=order, patient=patient)
-    changes = preview(study, order=order, patient=patient)
-    if shown and shown != fingerprint(changes):
+    changes, renamed = preview(study, order=order, patient=patient), renaming.plan(study, uids)
+    if shown and shown != fingerprint(changes, renamed):
         raise Conflict("What would change is not what you were shown. Choose the candidate again and look at it.")
     match = matching.judge(study, patient=patient, order=order)
     against = _against(study, match, patient, order)
@@ -83,6 +93,7 @@ def apply(
             klass=match.klass,
             evidence=matching.as_json(match.evidence),
             changes=[change.to_json() for change in changes],
+            uids=renamed.to_json(),
             made_by=policy.approved_by if policy else by,
             by_policy=said_of(policy) if policy else "",
             made_at=timezone.now(),
@@ -90,9 +101,18 @@ def apply(
         decided = {"mapping": mapping, "local_patient": patient, "order": order, "intent": intent}
         told = _told(study, mapping, match, against)
         move(study, "map", by=by, reason=mapping.by_policy, detail=told, **decided)
+        if uids.doubled:
+            _settle_contents(study, by=by, how=uids.doubled)
         for one in against:
             Finding.objects.create(study=study, code=one.code, severity=one.severity, sentence=one.sentence)
     return mapping
+
+
+def _settle_contents(study: Study, *, by: User, how: str) -> None:
+    """The finding does not stand any more, for as long as the mapping does."""
+    label = str(renaming.Doubled(how).label)
+    found = study.findings.filter(code=parts.OTHER_CONTENT)
+    found.update(overridden_by=by, overridden_at=timezone.now(), override_reason=label)
 
 
 def said_of(policy: MatchingPolicy) -> str:
@@ -131,6 +151,7 @@ def _told(study: Study, mapping: Mapping, match: Match, against: list[Found]) ->
         "intent": mapping.intent,
         "match": f"{match.klass} {match.score:.2f}",
         "against": [one.sentence for one in against],
+        "uids": mapping.uids,
         "incoming": {"patient_id": study.patient_id, "accession_number": study.accession_number},
     }
 
@@ -178,9 +199,9 @@ def changes(mapping: Mapping) -> list[Change]:
     return [Change.from_json(change) for change in mapping.changes]
 
 
-def fingerprint(changes: list[Change]) -> str:
-    """Tells whether two lists change the same; the time of the mapping does not count."""
-    said = [change.to_json() for change in changes if change.group != "provenance"]
+def fingerprint(changes: list[Change], renamed: renaming.Renaming = renaming.UNCHANGED) -> str:
+    """Tells whether two plans change the same; the time of the mapping does not count."""
+    said = [*(change.to_json() for change in changes if change.group != "provenance"), renamed.to_json()]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

@@ -82,6 +82,7 @@ class Study(models.Model):
         default=False, help_text=_("(0012,0062) is YES, or (0028,0303) says that dates were changed.")
     )
     burned_in = models.BooleanField(default=False, help_text=_("(0028,0301) Burned In Annotation is YES."))
+    signed = models.BooleanField(default=False, help_text=_("An object carries digital signatures."))
     search_key = models.CharField(max_length=500, blank=True)
 
     number_of_series = models.PositiveIntegerField(default=0)
@@ -191,6 +192,9 @@ class Instance(models.Model):
     size = models.PositiveBigIntegerField()
     digest = models.CharField(max_length=64, db_index=True, help_text=_("SHA-256 of the file: its name in the vault."))
     content_digest = models.CharField(max_length=64, help_text=_("SHA-256 of the data set without its file meta."))
+    nth = models.PositiveSmallIntegerField(
+        default=1, help_text=_("Which content under its SOP Instance UID this is, in the order of arrival.")
+    )
 
     class Meta:
         constraints = [
@@ -280,6 +284,7 @@ class Mapping(models.Model):
     klass = models.CharField(max_length=12, help_text=_("How well the choice fits what was received."))
     evidence = models.JSONField(default=list)
     changes = models.JSONField()
+    uids = models.JSONField(default=dict, help_text=_("New UIDs by old ones, and objects that stay here."))
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     by_policy = models.CharField(
         max_length=250, blank=True, help_text=_("The policy that chose, and who approved it. Empty: a person chose.")
@@ -322,7 +327,7 @@ class Finding(models.Model):
                     overridden_by__isnull=False,
                     overridden_at__isnull=False,
                     override_reason__gt="",
-                    severity="override",
+                    severity__in=["block", "override"],
                 ),
             ),
         ]
@@ -332,10 +337,8 @@ class Finding(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Whether it still stands in the way of clearance."""
-        return self.severity == self.Severity.BLOCK or (
-            self.severity == self.Severity.OVERRIDE and self.overridden_by_id is None
-        )
+        """Whether it still stands in the way of clearance. What blocks is not overridden, but may be settled."""
+        return self.severity != self.Severity.WARN and self.overridden_by_id is None
 
 
 class Consent(models.Model):
@@ -394,12 +397,18 @@ class Delivery(models.Model):
     def __str__(self):
         return f"{self.study} to {self.destination}"
 
+    @property
+    def number_of_instances(self) -> int:
+        """Of the objects that go out: all of the study but those that its mapping leaves here."""
+        return self.study.number_of_instances - len(self.mapping.uids.get("left_out", []))
+
 
 class DeliveredInstance(models.Model):
     """What a destination said to one object: accepted, committed, found again; or why not."""
 
     delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="instances")
     instance = models.ForeignKey(Instance, models.PROTECT, related_name="+")
+    sop_instance_uid = models.CharField(max_length=UID, help_text=_("Under which the destination has it."))
     status = models.PositiveIntegerField(
         null=True, help_text=_("C-STORE status, or the reason given by STOW-RS; empty when no answer came.")
     )

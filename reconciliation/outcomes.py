@@ -4,14 +4,15 @@ One write per object would cost more than sending it. What is lost with a proces
 """
 
 import time
+from collections.abc import Mapping
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from policies import clock
 from reconciliation.dicom.scu import Outcome
-from reconciliation.lease import later
 from reconciliation.models import DeliveredInstance, Delivery
 
 AT_ONCE = 50  # outcomes in one transaction
@@ -26,13 +27,17 @@ class Overtaken(Exception):
 class Outcomes:
     """To be kept at the end, however it ends. Everything may raise Overtaken."""
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, uids: Mapping[str, str]) -> None:
+        """`uids`: key of an object to the SOP Instance UID under which it goes."""
+        self.uids = uids
         self.delivery, self.waiting, self.kept = delivery, [], time.monotonic()
         self.refused: list[Outcome] = []
 
     def tell(self, outcome: Outcome) -> None:
         said = {"status": outcome.status, "accepted": outcome.accepted, "sentence": outcome.sentence}
-        row = DeliveredInstance(delivery=self.delivery, instance_id=outcome.key, at=timezone.now(), **said)
+        uid = self.uids[outcome.key]
+        about = {"instance_id": outcome.key, "sop_instance_uid": uid, "at": timezone.now()}
+        row = DeliveredInstance(delivery=self.delivery, **about, **said)
         self.waiting.append(row)
         if outcome.final:
             self.refused.append(outcome)
@@ -52,7 +57,7 @@ class Outcomes:
         told = DeliveredInstance.objects.filter(delivery=self.delivery)
         with transaction.atomic():
             held = Delivery.objects.filter(pk=self.delivery.pk, attempts=self.delivery.attempts)
-            if not held.update(lease_until=later(settings.DELIVERY_LEASE_SECONDS)):
+            if not held.update(lease_until=clock.later(settings.DELIVERY_LEASE_SECONDS)):
                 raise Overtaken
             told.filter(instance__in=[row.instance_id for row in self.waiting]).update(attempts=F("attempts") + 1)
             DeliveredInstance.objects.bulk_create(

@@ -179,4 +179,4 @@ def deliveries(study: Study) -> list[Delivery]:
         "committed": Count("instances", filter=Q(instances__committed_at__isnull=False)),
         "counted": Count("instances", filter=Q(instances__counted_at__isnull=False)),
     }
-    return list(study.deliveries.select_related("destination", "study__source").annotate(**counts))
+    return list(study.deliveries.select_related("destination", "study__source", "mapping").annotate(**counts))

@@ -3,10 +3,10 @@
 from django.db import transaction
 from django.utils import timezone
 
-from policies import authority
+from policies import authority, bell
 from policies.models import Destination, Power, Reason, User
 from policies.problems import Invalid
-from reconciliation import bell, lease, links
+from reconciliation import lease, links
 from reconciliation.models import Delivery, Study
 from reconciliation.workflow import move, undecide, why_not
 

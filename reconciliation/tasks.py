@@ -2,6 +2,7 @@
 
 import logging
 
+from orders import outbound
 from reconciliation import automatic, commitment, delivery, intake, matching
 
 log = logging.getLogger(__name__)
@@ -21,11 +22,12 @@ def hear(transaction_uid: str) -> None:
 
 
 def sweep() -> dict[str, int]:
-    """The minute hand: settle, propose, match, send, hear and prove what is due. One bad row never stops it."""
+    """The minute hand: settle, propose, match, tell, send, hear and prove what is due. One bad row never stops it."""
     return {
         "settled": _each(intake.quiet(), intake.settle),
         "proposed": _each(matching.stale(), matching.propose),
         "matched": _each(automatic.due(), automatic.match, counts=bool),
+        "told": _each(outbound.due(), outbound.send),
         "sent": _each([one.pk for one in delivery.due()], delivery.send),
         "heard": commitment.hear(),
         "proven": _each(commitment.due(), commitment.prove),

@@ -10,7 +10,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from orders.models import AccessionSequence, Identifier, Merge, Order, Patient
+from orders.models import AccessionSequence, Identifier, Merge, Order, OrderSystem, Patient
 from policies import roles
 from policies.models import (
     AssigningAuthority,
@@ -81,6 +81,10 @@ def procedure(**columns) -> Procedure:
 
 def sequence(**columns) -> AccessionSequence:
     return AccessionSequence.objects.create(**{"prefix": "IMP", "digits": 8, "issuer": "LOCAL", **columns})
+
+
+def order_system(name: str = "RIS", **columns) -> OrderSystem:
+    return OrderSystem.objects.create(name=name, **{"pattern": "placer", "host": "127.0.0.1", "port": 1, **columns})
 
 
 def rule(**columns) -> RetentionRule:

@@ -78,18 +78,27 @@ def test_a_port_out_of_range_is_refused(settings, port):
 
 
 @pytest.mark.parametrize("given", [["CERTIFICATE"], ["CERTIFICATE", "KEY"], ["AUTHORITIES"]])
-def test_half_a_configuration_of_tls_is_refused(settings, given):
+@pytest.mark.parametrize("door", checks.TLS_DOORS)
+def test_half_a_configuration_of_tls_is_refused(settings, given, door):
     for name in given:
-        setattr(settings, f"DICOM_TLS_{name}", __file__)
+        setattr(settings, f"{door}_TLS_{name}", __file__)
 
-    assert ids(checks.door_is_encrypted_wholly_or_not()) == ["imgshare.E009"]
+    assert ids(checks.doors_are_encrypted_wholly_or_not()) == ["imgshare.E009"]
 
 
-def test_tls_with_files_that_cannot_be_read_is_refused(settings):
-    for name in ("CERTIFICATE", "KEY", "AUTHORITIES"):
-        setattr(settings, f"DICOM_TLS_{name}", "/nowhere.pem")
+@pytest.mark.parametrize("door", checks.TLS_DOORS)
+def test_tls_with_files_that_cannot_be_read_is_refused(settings, door):
+    for name in checks.TLS_FILES:
+        setattr(settings, f"{door}_TLS_{name}", "/nowhere.pem")
 
-    assert ids(checks.door_is_encrypted_wholly_or_not()) == ["imgshare.E009"]
+    assert ids(checks.doors_are_encrypted_wholly_or_not()) == ["imgshare.E009"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("MLLP_CONNECTIONS", 0), ("MLLP_MESSAGE_BYTES", 4095)])
+def test_a_door_that_no_message_fits_through_is_refused(settings, name, value):
+    setattr(settings, name, value)
+
+    assert ids(checks.messages_fit_through_the_door()) == ["imgshare.E010"]
 
 
 def test_two_doors_on_one_port_are_refused_by_name(settings):

@@ -2,11 +2,21 @@
 
 from orders.models.messages import Feed, Message, Notice
 from orders.models.orders import AccessionSequence, Order
-from orders.models.patients import CrossReference, Identifier, Merge, Patient, PatientKey, person_name, plain_text
+from orders.models.patients import (
+    Claim,
+    CrossReference,
+    Identifier,
+    Merge,
+    Patient,
+    PatientKey,
+    person_name,
+    plain_text,
+)
 from orders.models.systems import DemographicsSource, OrderSystem, Worklist
 
 __all__ = [
     "AccessionSequence",
+    "Claim",
     "CrossReference",
     "DemographicsSource",
     "Feed",

@@ -30,6 +30,12 @@ class Feed(models.Model):
     issuer = models.CharField(
         max_length=64, blank=True, help_text=_("Who issued an identifier in PID-3 that does not say who issued it.")
     )
+    anchor = models.CharField(
+        _("domain that names patients"),
+        max_length=64,
+        blank=True,
+        help_text=_("The repetition of PID-3 that counts, by its issuer. Empty: the first of a domain of ours."),
+    )
     accession_number = models.CharField(max_length=64, default="IPC-1.1,OBR-18", validators=[a_field])
     requested_procedure_id = models.CharField(max_length=64, default="IPC-2.1,OBR-19", validators=[a_field])
     scheduled_procedure_step_id = models.CharField(max_length=64, default="IPC-4.1,OBR-20", validators=[a_field])
@@ -70,6 +76,7 @@ class Message(models.Model):
     version = models.CharField(max_length=16, blank=True)
     said_at = models.DateTimeField(null=True, help_text=_("MSH-7, or EVN-2 where that is there."))
     raw = models.BinaryField(help_text=_("Every byte between the frame's marks."))
+    digest = models.CharField(max_length=64, editable=False, help_text=_("SHA-256 of these bytes."))
     search_key = models.CharField(max_length=500, blank=True)
     outcome = models.CharField(max_length=12, choices=Outcome)
     answer = models.CharField(max_length=2, help_text=_("MSA-1"))
@@ -81,8 +88,8 @@ class Message(models.Model):
         constraints = [
             models.UniqueConstraint(
                 name="a_message_is_accepted_once",
-                fields=["sending_application", "sending_facility", "control_id"],
-                condition=Q(outcome__in=["applied", "ignored"]) & ~Q(control_id=""),
+                fields=["sending_application", "sending_facility", "control_id", "digest"],
+                condition=Q(outcome__in=["applied", "ignored"]),
             )
         ]
         indexes = [
@@ -105,11 +112,12 @@ class Notice(models.Model):
         ACCEPTED = "accepted", _("Accepted; its answer is awaited")
         ANSWERED = "answered", _("Answered")
         REFUSED = "refused", _("Refused: a person must act")
+        WITHDRAWN = "withdrawn", _("Withdrawn: the order was cancelled")
 
     class Kind(models.TextChoices):
         NEW = "new", _("new order (NW)")
         NUMBER = "number", _("order number (SN)")
-        CANCEL = "cancel", _("cancellation (CA)")
+        CANCEL = "cancel", _("cancellation (CA, OC)")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     order = models.ForeignKey(Order, models.PROTECT, related_name="notices")
@@ -125,6 +133,9 @@ class Notice(models.Model):
     sent_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)
     problem = models.TextField(blank=True, help_text=_("What the other system said, or why it was not reached."))
+    unwritable = models.CharField(
+        max_length=200, blank=True, help_text=_("Letters that the system's character set does not have; sent as '?'.")
+    )
 
     class Meta:
         ordering = ["-created_at", "-id"]

@@ -43,7 +43,8 @@ class Patient(models.Model):
         indexes = [models.Index(fields=["birth_date", "sex"])]
 
     def __str__(self):
-        name = self.name.split("=")[0].replace("^", " ").strip()
+        written = next(filter(None, self.name.split("=")), "")  # some have a name in one script only
+        name = written.replace("^", " ").strip() or str(_("name not told yet"))
         return f"{name}, {self.birth_date:%Y-%m-%d}" if self.birth_date else name
 
     def save(self, **kwargs):
@@ -63,8 +64,10 @@ class Patient(models.Model):
         return f"{self.birth_date:%Y%m%d}" if self.birth_date else ""
 
     def identifier(self) -> "Identifier | None":
-        """The identifier that goes into Patient ID: the primary one, else the oldest."""
-        return min(self.identifiers.all(), key=lambda one: (not one.primary, one.pk), default=None)
+        """The identifier that goes into Patient ID: the primary one, else the oldest, and none of a merged record."""
+        return min(
+            self.identifiers.all(), key=lambda one: (one.own_id is not None, not one.primary, one.pk), default=None
+        )
 
 
 class Identifier(models.Model):
@@ -86,11 +89,32 @@ class Identifier(models.Model):
     universal_id = models.CharField(max_length=128, blank=True, help_text=_("Its OID or other universal ID (CX.4.2)."))
     universal_id_type = models.CharField(max_length=8, blank=True, help_text=_("ISO, UUID, DNS, ... (CX.4.3)."))
     primary = models.BooleanField(default=False, help_text=_("The one that goes into Patient ID of released objects."))
+    since = models.CharField(
+        max_length=250,
+        blank=True,
+        editable=False,
+        help_text=_("The stamp of the message that first gave it to this patient; empty: entered by hand."),
+    )
 
     class Meta:
         ordering = ["-primary", "id"]
         constraints = [models.UniqueConstraint(name="an_issuer_gives_an_id_once", fields=["issuer", "value"])]
         indexes = [models.Index(fields=["value"])]
+
+    def __str__(self):
+        return f"{self.value} ({self.issuer})"
+
+
+class Claim(models.Model):
+    """An identifier that messages give to this patient while it is another one's: people have to find out whose."""
+
+    patient = models.ForeignKey(Patient, models.CASCADE, related_name="claims")
+    value = models.CharField(max_length=64)
+    issuer = models.CharField(max_length=64)
+    since = models.CharField(max_length=250)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="a_claim_is_made_once", fields=["issuer", "value", "patient"])]
 
     def __str__(self):
         return f"{self.value} ({self.issuer})"
@@ -142,6 +166,14 @@ class CrossReference(models.Model):
         DECISION = "decision", _("confirmed when a study was released")
 
     patient = models.ForeignKey(Patient, models.CASCADE, related_name="cross_references")
+    own = models.ForeignKey(
+        Patient,
+        models.CASCADE,
+        null=True,
+        editable=False,
+        related_name="+",
+        help_text=_("Whose it was before a merge; it goes back there when the merge is undone."),
+    )
     value = models.CharField(max_length=64, validators=[plain_text])
     issuer = models.CharField(max_length=64, validators=[plain_text])
     origin = models.CharField(max_length=12, choices=Origin)

@@ -2,12 +2,23 @@
 
 import uuid
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from orders.hl7 import charsets
 from policies.models import a_variable, a_web_address, an_ae_title
+
+
+def a_character_set(name: str) -> None:
+    """A name of HL7's table 0211, or one that is commonly written for it."""
+    if not charsets.known(name):
+        raise ValidationError(
+            _("HL7 knows no such character set. UNICODE UTF-8, 8859/1 and ASCII are some that it does.")
+        )
+
 
 A_PORT = [MinValueValidator(1), MaxValueValidator(65535)]
 
@@ -33,9 +44,13 @@ class OrderSystem(models.Model):
     tls = models.BooleanField(_("TLS"), default=False)
     receiving_application = models.CharField(max_length=180, blank=True, help_text=_("MSH-5"))
     receiving_facility = models.CharField(max_length=180, blank=True, help_text=_("MSH-6"))
-    character_set = models.CharField(max_length=32, default="UNICODE UTF-8", help_text=_("MSH-18"))
+    character_set = models.CharField(
+        max_length=32, default="UNICODE UTF-8", validators=[a_character_set], help_text=_("MSH-18")
+    )
     ordering_provider = models.CharField(
-        max_length=194, blank=True, help_text=_("ORC-12 as ID^Family^Given, where the study names nobody.")
+        max_length=194,
+        blank=True,
+        help_text=_("ORC-12 as ID^Family^Given. Empty: the referring physician whom the study names."),
     )
     patience = models.PositiveIntegerField(
         default=900, validators=[MinValueValidator(1)], help_text=_("Seconds until staff hear that nothing came back.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from policies.rules.names import DIFFERENT, MISSING, SAME, Verdict
+from policies.rules.names import ABSENT, DIFFERENT, MISSING, SAME, Verdict
 from policies.rules.values import as_date
 
 NOBODYS = {"00000000", "11111111", "99999999", "18000101", "19000101"}  # typed in where the date is not known
@@ -14,7 +14,7 @@ def compare_birth_dates(one: str, other: str) -> Verdict:
     """Two DA values, whole or partial (YYYY, YYYYMM); days that no calendar has are compared by their digits."""
     a, b = _digits(one), _digits(other)
     if not a or not b:
-        return MISSING
+        return MISSING if a or b else ABSENT
     if len(a) != len(b) or len(a) < 8:
         shorter = min(len(a), len(b))
         return Verdict("year", "same as far as it is known") if a[:shorter] == b[:shorter] else DIFFERENT

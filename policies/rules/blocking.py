@@ -1,6 +1,6 @@
 """Which patients are worth comparing: short keys, stored with every patient, asked for with every study.
 
-Blocks that hold more people than `LIMIT` tell nobody apart and count for nothing; the smaller a block, the more it says.
+Blocks that hold more people than `LIMIT` tell nobody apart and count for little; the smaller one is, the more it says.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from policies.rules.birthdates import birth_date_variants, year_of
 from policies.rules.names import said
 from policies.rules.sounds import sound
 
+NEXT_TO_NOTHING = 0.01
 LIMIT = 300  # people in a block that are looked at
 PLAUSIBLE = 100  # candidates that are compared one by one; more than that is not a block but a town
 LONGEST = 40  # letters of a word
@@ -28,22 +29,29 @@ def keys(name: str, birth_date: str) -> set[str]:
     sounds, year = _sounds(name), year_of(birth_date)
     made = {f"d{date}" for date in birth_date_variants(birth_date)[:1] if len(date) == 8}
     made |= {f"p{one} {other}" for one, other in combinations(sorted(sounds), 2)}
-    made |= {f"q{one} {other}" for one, other in combinations(sorted({w[:3] for w in _words(name)}), 2)}
-    return made | {f"t{one} {year}" for one in sounds} | {f"w{one}" for one in _words(name)}
+    made |= {
+        f"q{one} {other}" for one, other in combinations(sorted({"".join(sorted(w[:3])) for w in _words(name)}), 2)
+    }
+    return (
+        made
+        | {f"t{one} {year}" for one in sounds}
+        | {f"w{one}" for one in _words(name)}
+        | {f"s{one}" for one in sounds}
+    )
 
 
 def asked(name: str, birth_date: str) -> list[str]:
-    """Under which keys to look for a patient: the same, the dates that a slip would make, and patients without a date."""
+    """Under which keys to look for a patient: the same, dates that a slip would make, and patients without a date."""
     made = keys(name, birth_date)
     made |= {f"d{date}" for date in birth_date_variants(birth_date)}
     return sorted(made | {f"t{one} " for one in _sounds(name)})
 
 
 def ranked(blocks: Mapping[str, Sequence[Key]], limit: int = PLAUSIBLE) -> list[Key]:
-    """Those found, the likeliest first: who stands in many blocks, or in small ones. Of a block, `LIMIT` + 1 are enough."""
+    """Those found, the likeliest first: in many blocks, or in small ones. Of a block, `LIMIT` + 1 are enough."""
     bits: dict[Key, float] = defaultdict(float)
     for block in blocks.values():
-        worth = log2(2 * LIMIT / len(block)) if 0 < len(block) <= LIMIT else 0.0
+        worth = log2(2 * LIMIT / len(block)) if 0 < len(block) <= LIMIT else NEXT_TO_NOTHING
         for one in block:
             bits[one] += worth
     return sorted(bits, key=lambda one: (-bits[one], one))[:limit]
@@ -60,4 +68,4 @@ def _sounds(name: str) -> set[str]:
 
 
 def _words(name: str) -> set[str]:
-    return {word[:LONGEST] for family, given in said(name) for word in (*family[-WORDS:], *given[:WORDS])}
+    return {word[:LONGEST] for group in said(name) for part in group for word in (*part[:WORDS], *part[-1:])}

@@ -26,6 +26,8 @@ class Agreement(StrEnum):
 
 
 AGREEMENTS = {each.value: each for each in Agreement}  # every other level is one of the ways to be similar
+AGREEMENTS |= dict.fromkeys(("absent", "newborn"), Agreement.MISSING)
+AGREEMENTS |= {"sibling": Agreement.DIFFERENT}
 AGREEMENTS |= {"linked": Agreement.SAME}
 
 
@@ -89,6 +91,8 @@ def judge_persons(one: Person, other: Person, weights: Weights, shares: Shares) 
     family, given = names.compare(one.name, other.name)
     (family_one, given_one), (family_other, given_other) = names.shown(one.name), names.shown(other.name)
     born = compare_birth_dates(one.birth_date, other.birth_date)
+    if given.level == "different" and family.level == born.level == "same":
+        given = Verdict("sibling", "different, and twins share the rest")
     shared = _shared(one.name, other.name, shares) if shares else {}
     identifier, ours, theirs = _linked(one, other) or compare_identifiers(one.identifiers, other.identifiers)
     sex = _sex(one.sex, other.sex)

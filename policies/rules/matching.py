@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 from math import log2
 
+from policies.rules.birthdates import birth_date_variants
 from policies.rules.fields import (
     NO_SHARES,
     Agreement,
@@ -25,6 +26,7 @@ from policies.rules.fields import (
     judge_exams,
     judge_persons,
 )
+from policies.rules.names import name_key
 from policies.rules.weights import DEFAULT, Weights
 
 __all__ = [
@@ -38,8 +40,10 @@ __all__ = [
     "Person",
     "Proposal",
     "Weights",
+    "birth_date_variants",
     "compare",
     "may_match_itself",
+    "name_key",
     "propose",
 ]
 
@@ -95,7 +99,8 @@ MOST_BITS = 400.0  # beyond it a floating-point number would overflow
 
 DEPENDABLE = {"same", "collapsed", "particle", "double", "partial", "swapped", "unseparated", "romanised"}
 DEPENDABLE |= {"initial"}
-UNCLEAR = {"different", "moved", "suffix", "characters", "newborn"}
+UNNAMED = {"missing", "absent"}
+UNCLEAR = {"different", "sibling", "moved", "suffix", "characters", "newborn"}
 
 
 def compare(
@@ -144,10 +149,13 @@ def may_match_itself(
         return "Several candidates fit what was received: a person must tell them apart."
     if first.match.klass != Class.STRONG:
         return f"The best candidate is not a strong match but {first.match.klass}."
+    levels = {each.field: each.level for each in first.match.evidence}
+    if not {levels["family_name"], levels["given_name"]} <= DEPENDABLE:
+        return "The name does not agree well enough."
     if not first.match.issuers & {issuer.strip().casefold() for issuer in trusted}:
         return "No identifier of a trusted issuer agrees."
     if first.match.score < least:
-        return f"The best candidate is less probable than {least:.1%}."
+        return "The best candidate is less certain than the policy asks for."
     return ""
 
 
@@ -191,16 +199,18 @@ class _Known:
 
     @cached_property
     def is_clear(self) -> bool:
-        """The whole birth date agrees, a name does, and neither the other name nor a number that both know speaks against."""
+        """The whole birth date agrees, a name does, and neither the other name nor a number speaks against."""
         names = {self.level("family_name"), self.level("given_name")}
-        named = not names & UNCLEAR and names != {"missing"}
+        named = not names & UNCLEAR and not names <= UNNAMED
         return named and self.level("birth_date") == "same" and self.level("identifier") != "different"
 
 
 class _Field:
     """All candidates together: what one gains the others lose."""
 
-    def __init__(self, person: Person, exam: Exam | None, candidates: Iterable[Candidate], weights: Weights, shares):
+    def __init__(
+        self, person: Person, exam: Exam | None, candidates: Iterable[Candidate], weights: Weights, shares: Shares
+    ):
         self.person = person
         self.candidates = {one.key: one for one in candidates}
         self.known: dict[str, _Known] = {}  # by patient

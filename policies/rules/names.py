@@ -29,16 +29,21 @@ DIGRAPHS = str.maketrans({"Ä": "AE", "Ö": "OE", "Ü": "UE", "Å": "AA", "Ø": 
 KATAKANA = {code: code + 0x60 for code in range(0x3041, 0x3097)}
 UMLAUTS = re.compile("(?<=[AOU])E|(?<=A)A")
 
-PARTICLES = frozenset(
+
+def _listed(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+PARTICLES = _listed(
     "ABU AF AL AN AP BEN BIN BINT D DA DAS DE DEL DELLA DEN DER DES DI DO DOS DU E EL IBN LA LE LOS SAN TEN TER UL VAN "
-    "VANT VOM VON Y ZU ZUM ZUR".split()
+    "VANT VOM VON Y ZU ZUM ZUR"
 )
 SUFFIXES = {"JR": "JR", "JUNIOR": "JR", "SR": "SR", "SENIOR": "SR", "II": "II", "III": "III", "IV": "IV"}
-NEWBORNS = frozenset(
+NEWBORNS = _listed(
     "BABY BABYBOY BABYGIRL BB BBOY BGIRL BOY GIRL INFANT JUNGE KNABE MADCHEN MAEDCHEN NEONATE NEUGEBORENES NEWBORN "
-    "SAEUGLING SAUGLING TWIN ZWILLING".split()
+    "SAEUGLING SAUGLING TWIN ZWILLING"
 )
-PLACEHOLDERS = frozenset("ANON ANONYM ANONYMISED ANONYMIZED ANONYMOUS NN NONAME UNBEKANNT UNKNOWN XXX".split())
+PLACEHOLDERS = _listed("ANON ANONYM ANONYMISED ANONYMIZED ANONYMOUS NN NONAME UNBEKANNT UNKNOWN XXX")
 
 
 class Verdict(NamedTuple):
@@ -76,6 +81,7 @@ class Name(NamedTuple):
 
 SAME = Verdict("same", "same")
 MISSING = Verdict("missing", "not known on both sides")
+ABSENT = Verdict("absent", "known on neither side")
 SCRIPTS = Verdict("missing", "written in different scripts, so not compared")
 DIFFERENT = Verdict("different", "different")
 
@@ -114,10 +120,10 @@ def said(name: str) -> list[tuple[list[str], list[str]]]:
 
 
 def _saying(part: Part) -> list[str]:
-    if part.words[:1] and part.words[0] in NEWBORNS or PLACEHOLDERS & {part.joined, *part.words}:
+    if NEWBORNS & set(part.words[:1]) or PLACEHOLDERS & {part.joined, *part.words}:
         return []
     words = [word for word in part.bare if len(word) > 1 or not word.isascii()]
-    return words if len(part.bare) == 1 else [*words, "".join(part.bare)]
+    return [*words, "".join(part.bare)] if words and len(part.bare) > 1 else words
 
 
 # --- taking a name apart ---------------------------------------------------------------------------------------------
@@ -241,6 +247,8 @@ def _family(a: Part, b: Part) -> Verdict:
 
 
 def _given(a: Part, b: Part) -> Verdict:
+    if not a.words and not b.words:
+        return ABSENT  # people with a single name have it everywhere
     if verdict := _newborn(a, b) or _alike(a, b):
         return verdict
     if _contained(a, b):
@@ -250,9 +258,8 @@ def _given(a: Part, b: Part) -> Verdict:
             return Verdict("partial", "the first is the same, a further one is abbreviated or left out")
         return Verdict("initial", "one side has only the initial")
     spelled = _spelled(a.joined, b.joined)
-    if spelled and spelled.level == "typo" and a.joined[-2:] != b.joined[-2:]:
-        if set(a.joined[-2:]) ^ set(b.joined[-2:]) <= ENDINGS:  # ANNA and ANNE, MARTIN and MARTINA: two people
-            return Verdict("close", "spelled much alike")
+    if spelled and a.joined[-2:] != b.joined[-2:] and set(a.joined[-2:]) ^ set(b.joined[-2:]) <= ENDINGS:
+        return Verdict("close", "spelled much alike")  # ANNA and ANNE, MARTIN and MARTINA: names of two people
     if not spelled and len(a.bare) != len(b.bare):
         spelled = _spelled(a.bare[0], b.bare[0]) and Verdict("close", "the first is spelled much alike")
     return spelled or DIFFERENT
@@ -290,7 +297,7 @@ def _spelled(a: str, b: str) -> Verdict | None:
 
 
 def _across_scripts(a: str, b: str) -> Verdict:
-    """Cyrillic or Greek against Latin letters: in the romanisation, which has many spellings. Others are not compared."""
+    """Cyrillic or Greek against Latin letters: by the romanisation, which has many spellings. No other scripts."""
     if not (a.isascii() and b.isascii()):
         return SCRIPTS
     if a == b or loose(a) == loose(b):
@@ -300,7 +307,7 @@ def _across_scripts(a: str, b: str) -> Verdict:
 
 
 def _by_characters(written: Verdict, latin: Verdict | None) -> Verdict:
-    if written.level == "missing":
+    if written.level in ("missing", "absent"):
         return latin or written
     if written.level in ("same", "swapped", "unseparated"):
         return written

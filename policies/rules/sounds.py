@@ -1,7 +1,7 @@
 """How a name sounds, as a short code: for finding candidates and for telling a slip of spelling from another name.
 
-One code for the European languages: consonants fall into eight classes (as in Soundex and the Cologne phonetics), vowels
-count at the beginning only. Cyrillic and Greek are romanised first; other scripts stand for themselves.
+One code for the European languages: consonants fall into eight classes (as in Soundex and the Cologne phonetics),
+vowels count at the beginning only. Cyrillic and Greek are romanised first; other scripts stand for themselves.
 """
 
 from __future__ import annotations
@@ -15,22 +15,19 @@ CLUSTERS = (("SCH", "S"), ("CH", "K"), ("CK", "K"), ("SH", "S"), ("PH", "F"), ("
 CLASSES = {"BP": "B", "FVW": "F", "CGKQX": "K", "DT": "T", "SZ": "S", "L": "L", "MN": "M", "R": "R"}
 CLASS_OF = {letter: klass for letters, klass in CLASSES.items() for letter in letters}
 
-CYRILLIC = dict(zip("АБВГҐДЕЁЖЗИЙІЇКЛМНОПРСТУФХЦЧШЩЪЫЬЭЄЮЯЎЈЉЊЂЋЏ", (
-    "A B V G G D E E ZH Z I I I I K L M N O P R S T U F KH TS CH SH SHCH  Y  E E YU YA U J LJ NJ DJ C DZ"
-).split(" "), strict=True))
-GREEK = dict(zip("ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ", (
-    "A V G D E Z I TH I K L M N X O P R S T Y F CH PS O"
-).split(" "), strict=True))
-GREEK_PAIRS = (("ΟΥ", "OU"), ("ΑΥ", "AV"), ("ΕΥ", "EV"), ("ΜΠ", "B"), ("ΝΤ", "NT"), ("ΓΓ", "NG"), ("ΓΚ", "GK"))
-ROMAN = str.maketrans(CYRILLIC | GREEK)
-# What the romanisations of one letter differ in: Щ is SHCH, SCHTSCH or SC; Ж is ZH, J or SCH; В is V or W.
-LOOSE = tuple(
-    pair.split(">")
-    for pair in (
-        "SCHTSCH>S SHCH>S TSCH>S SCH>S SH>S ZH>S KH>H CH>S TS>S TZ>S KS>X PH>F TH>T DJ>J DH>D OU>U W>V FF>V F>V J>I Y>I "
-        "II>I IE>E IO>E CE>SE CI>SI CK>K C>K Z>S G>H"
-    ).split()
+CYRILLIC = (
+    "А:A Б:B В:V Г:G Ґ:G Д:D Е:E Ё:E Ж:ZH З:Z И:I Й:I І:I Ї:I К:K Л:L М:M Н:N О:O П:P Р:R С:S Т:T У:U Ф:F Х:KH Ц:TS "
 )
+CYRILLIC += "Ч:CH Ш:SH Щ:SHCH Ъ: Ы:Y Ь: Э:E Є:E Ю:YU Я:YA Ў:U Ј:J Љ:LJ Њ:NJ Ђ:DJ Ћ:C Џ:DZ"
+GREEK = "Α:A Β:V Γ:G Δ:D Ε:E Ζ:Z Η:I Θ:TH Ι:I Κ:K Λ:L Μ:M Ν:N Ξ:X Ο:O Π:P Ρ:R Σ:S Τ:T Υ:Y Φ:F Χ:CH Ψ:PS Ω:O"
+GREEK_PAIRS = (("ΟΥ", "OU"), ("ΑΥ", "AV"), ("ΕΥ", "EV"), ("ΜΠ", "B"), ("ΝΤ", "NT"), ("ΓΓ", "NG"), ("ΓΚ", "GK"))
+ROMAN = str.maketrans(dict(pair.split(":") for alphabet in (CYRILLIC, GREEK) for pair in alphabet.split()))
+# What the romanisations of one letter differ in: Щ is SHCH, SCHTSCH or SC; Ж is ZH, J or SCH; В is V or W.
+LOOSE = (
+    "SCHTSCH:S SHCH:S TSCH:S SCH:S SH:S ZH:S KH:H CH:S TS:S TZ:S KS:X PH:F TH:T DJ:J DH:D OU:U W:V FF:V F:V J:I Y:I "
+    "II:I IE:E IO:E CE:SE CI:SI CK:K C:K Z:S G:H"
+)
+MERGED = [pair.split(":") for pair in LOOSE.split()]
 
 
 def romanised(word: str) -> str:
@@ -41,8 +38,8 @@ def romanised(word: str) -> str:
 
 
 def loose(word: str) -> str:
-    """A romanised word with the letters merged in which romanisations differ (ŠČERBAKOV, SHCHERBAKOV, SCHTSCHERBAKOW)."""
-    for written, merged in LOOSE:
+    """A romanised word with the letters merged in which romanisations differ: SHCHERBAKOV, SCHTSCHERBAKOW."""
+    for written, merged in MERGED:
         word = word.replace(written, merged)
     return word
 

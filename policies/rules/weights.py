@@ -25,8 +25,8 @@ class Row(Protocol):
 
 
 IDENTIFIER: Levels = {
-    "same": (0.95, 1e-6),  # among people who have an identifier of one issuer
-    "linked": (0.9, 1e-4),  # decided before by people, who err now and then
+    "same": (0.93, 1e-6),  # among people who have an identifier of one issuer
+    "linked": (0.018, 2e-6),  # decided before by people, who err now and then
     "near": (0.01, 1e-5),
     "unissued": (0.02, 0.001),  # small running numbers occur in every hospital
     "different": (0.02, 0.9989),
@@ -42,8 +42,8 @@ FAMILY_NAME: Levels = {
     "moved": (0.0005, 0.0005),
     "romanised": (0.005, 0.002),
     "characters": (0.005, 0.002),
-    "typo": (0.03, 0.001),
-    "close": (0.02, 0.006),
+    "typo": (0.03, 0.0003),
+    "close": (0.02, 0.003),
     "different": (0.04, 0.98),  # married, adopted, mistaken
 }
 GIVEN_NAME: Levels = {
@@ -58,18 +58,21 @@ GIVEN_NAME: Levels = {
     "romanised": (0.005, 0.005),
     "suffix": (0.004, 0.004),
     "characters": (0.005, 0.004),
-    "typo": (0.025, 0.002),
-    "close": (0.02, 0.018),  # brothers and sisters are often named alike
-    "different": (0.025, 0.94),
+    "typo": (0.025, 0.0008),
+    "close": (0.02, 0.012),  # brothers and sisters are often named alike
+    "different": (0.022, 0.915),
+    "sibling": (0.0001, 0.04),  # pairs of twins are ten times as frequent as chance would have it
+    "absent": (0.004, 0.0004),  # what one hospital could not find out, another could not either
 }
 BIRTH_DATE: Levels = {
-    "same": (0.93, 0.00004),  # one day in the 70 years in which most patients are born
+    "same": (0.925, 0.00004),  # one day in the 70 years in which most patients are born
     "swapped": (0.01, 0.00002),
     "transposed": (0.005, 0.0002),
     "digit": (0.02, 0.001),
     "year": (0.005, 0.00008),
     "parts": (0.01, 0.004),  # two of year, month and day
-    "different": (0.02, 0.994),
+    "different": (0.02, 0.99),
+    "absent": (0.004, 0.0004),
 }
 SEX: Levels = {"same": (0.98, 0.5), "different": (0.02, 0.5)}
 MODALITY: Levels = {"same": (0.9, 0.25), "related": (0.06, 0.03), "different": (0.04, 0.72)}
@@ -114,7 +117,7 @@ class Weights:
         return replace(self, person=KNOWN / max(patients, FEWEST))
 
     def overridden(self, rows: Iterable[Row]) -> Weights:
-        """With the (m, u) of these rows in place of the defaults; a row of a field or level that is none is passed by."""
+        """With the (m, u) of these rows instead of the defaults; a row that names no field or level is passed by."""
         levels = {name: dict(known) for name, known in self.levels.items()}
         for row in rows:
             if row.level in levels.get(row.field, ()) and 0 < row.m < 1 and 0 < row.u < 1:

@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('orders', '0002_messages'),
         ('policies', '0004_matching'),
-        ('reconciliation', '0003_commitment'),
+        ('reconciliation', '0004_uids'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

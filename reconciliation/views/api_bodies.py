@@ -7,6 +7,7 @@ from orders.serializers import Known
 from policies.consent import Basis, Purpose
 from policies.models import Destination, Intent, Reason, RetentionRule
 from policies.rules.matching import Class
+from reconciliation.renaming import Doubled
 
 ORDERS = Order.objects.select_related("patient").prefetch_related("patient__identifiers")
 PATIENTS = Patient.objects.prefetch_related("identifiers")
@@ -71,7 +72,26 @@ class Choice(serializers.Serializer):
     patient = Known(queryset=PATIENTS, default=None, allow_null=True)
 
 
-class MapStudy(Choice, Seen):
+class Uids(serializers.Serializer):
+    """Who chooses anything here must hold the power to override."""
+
+    new_uids = serializers.BooleanField(
+        default=False,
+        help_text="New UIDs for those of study, series, objects and frames of reference that are not valid.",
+    )
+    doubled = OneOf(
+        [("", "leave it open"), *Doubled.choices],
+        default="",
+        allow_blank=True,
+        help_text="Which goes out where two contents came under one SOP Instance UID. Until it is said, that blocks.",
+    )
+
+
+class Plan(Choice, Uids):
+    """What a preview is asked for."""
+
+
+class MapStudy(Plan, Seen):
     intent = OneOf(Intent.choices)
     shown = serializers.CharField(
         default="", allow_blank=True, help_text="From preview/: refused when the changes would be others by now."

@@ -1,6 +1,7 @@
 """REST: studies, and every step that a person takes with them. Each call is one verb of the belt."""
 
 import logging
+from dataclasses import asdict
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
@@ -9,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from policies import audit
-from reconciliation import clearance, delivery, intake, lease, mapping, matching, queue, release
+from reconciliation import clearance, delivery, intake, lease, mapping, matching, queue, release, renaming
 from reconciliation import serializers as shapes
 from reconciliation.models import Delivery, Study
 from reconciliation.views import api_bodies as bodies
@@ -48,6 +49,10 @@ def represented(request: Request, key) -> dict:
 
 def shown(request: Request, key) -> Response:
     return Response(represented(request, key))
+
+
+def of_uids(given: dict) -> renaming.Choice:
+    return renaming.Choice(new_uids=given["new_uids"], doubled=given["doubled"])
 
 
 def as_json(changes: list) -> list[dict]:
@@ -94,12 +99,14 @@ def proposals(request: Request, key) -> Response:
     return listed(found, shapes.ProposalSerializer, request)
 
 
-@call("GET", gives=shapes.PreviewSerializer, filters=bodies.Choice)
+@call("GET", gives=shapes.PreviewSerializer, filters=bodies.Plan)
 def preview(request: Request, key) -> Response:
     """The changes that mapping to this order or patient would make. Nothing is stored."""
-    given = filters(bodies.Choice, request)
-    found = mapping.preview(queue.get(request.user, key), **given)
-    return Response({"changes": as_json(found), "shown": mapping.fingerprint(found)})
+    given, study = filters(bodies.Plan, request), queue.get(request.user, key)
+    renamed = renaming.plan(study, of_uids(given))
+    found = mapping.preview(study, order=given["order"], patient=given["patient"])
+    shown = mapping.fingerprint(found, renamed)
+    return Response({"changes": as_json(found), "uids": asdict(renamed), "shown": shown})
 
 
 @call("POST", takes=bodies.MapStudy, gives=shapes.MappedSerializer)
@@ -107,8 +114,9 @@ def map_study(request: Request, key) -> Response:
     """Map the study to an order, or to a patient without one; answers with the changes that follow."""
     given = body(bodies.MapStudy, request)
     choice = {name: given[name] for name in ("order", "patient", "intent", "shown")}
-    made = mapping.apply(seen(request, key, given), by=request.user, **choice)
-    return Response({"study": represented(request, key), "changes": made.changes})
+    made = mapping.apply(seen(request, key, given), by=request.user, uids=of_uids(given), **choice)
+    uids = asdict(renaming.of(made))
+    return Response({"study": represented(request, key), "changes": made.changes, "uids": uids})
 
 
 @call("POST", takes=bodies.Seen, gives=shapes.MappedSerializer)
@@ -123,7 +131,8 @@ def changes(request: Request, key) -> Response:
     """The mapping that stands and its changes, as they will be or were sent; none while the study is not mapped."""
     made = queue.get(request.user, key).mapping
     stands = made and shapes.MappingSerializer(made).data
-    return Response({"mapping": stands, "changes": made.changes if made else []})
+    uids = asdict(renaming.of(made))
+    return Response({"mapping": stands, "changes": made.changes if made else [], "uids": uids})
 
 
 @call("POST", takes=bodies.UnmapStudy, gives=shapes.StudySerializer)

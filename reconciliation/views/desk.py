@@ -34,8 +34,10 @@ def settle(request: HttpRequest, key) -> HttpResponse:
 @require_POST
 def map_(request: HttpRequest, key) -> HttpResponse:
     study = _seen(request, key)
-    said = read(Choice(request.POST))
-    mapped = mapping.apply(study, by=request.user, intent=said["intent"], shown=said["shown"], **said["choice"])
+    form = Choice(request.POST)
+    said = read(form)
+    what = {"intent": said["intent"], "shown": said["shown"], "uids": form.uids(), **said["choice"]}
+    mapped = mapping.apply(study, by=request.user, **what)
     messages.success(request, f"Mapped to {_named(mapped)}.")
     return after(request, study, "map")
 

@@ -15,7 +15,7 @@ from policies.models import Destination, Intent, Power, Procedure, Reason, Reten
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.matching import Class
 from policies.rules.quality import Severity
-from reconciliation import clearance, delivery, forms, lease, local, mapping, queue, workflow
+from reconciliation import clearance, delivery, forms, lease, local, mapping, queue, renaming, workflow
 from reconciliation.models import Delivery, Finding, Study
 from reconciliation.views import cards, news, pictures, rewriting, searches
 
@@ -140,7 +140,7 @@ def _undecided(request: HttpRequest, study: Study, choice: str) -> dict:
         "intents": Intent.choices,
         **_procedures(study),
         "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
-        **(_preview(study, chosen) if chosen else {}),
+        **(_preview(request, study, chosen) if chosen else {}),
     }
 
 
@@ -152,18 +152,31 @@ def _procedures(study: Study) -> dict:
     return {"procedures": found, "fitting": fitting[0] if len(fitting) == 1 else None}
 
 
-def _preview(study: Study, chosen: Order | Patient) -> dict:
-    against = _against(study, chosen)
+def _preview(request: HttpRequest, study: Study, chosen: Order | Patient) -> dict:
+    """What mapping to the candidate would change, under the choice about UIDs that the address names."""
+    asked = renaming.Choice("new_uids" in request.GET, request.GET.get("doubled", ""))
+    found = {**_against(study, chosen), **_uids(request, study, asked), "preview": True}
     try:
         changes = mapping.preview(study, **{chosen._meta.model_name: chosen})
-    except Invalid as refusal:
-        return {"cannot": str(refusal), **against}
+        renamed = renaming.plan(study, asked)
+    except (Invalid, Conflict) as refusal:
+        return {"cannot": str(refusal), **found}
     return {
-        **against,
-        "groups": rewriting.groups(changes),
+        **found,
+        "groups": rewriting.of_uids(study, renamed) + rewriting.groups(changes),
         "number_of_changes": len(changes),
-        "preview": True,
-        "shown": mapping.fingerprint(changes),
+        "shown": mapping.fingerprint(changes, renamed),
+    }
+
+
+def _uids(request: HttpRequest, study: Study, asked: renaming.Choice) -> dict:
+    """What may be chosen about UIDs, where there is something to choose."""
+    return {
+        "asked": asked,
+        "doubled": len(renaming.doubled(study)),
+        "contents": renaming.Doubled.choices,
+        "invalid_uids": len(renaming.invalid(study)),
+        "may_not_override": authority.why_not(request.user, Power.OVERRIDE, source=study.source),
     }
 
 
@@ -177,7 +190,7 @@ def _against(study: Study, chosen: Order | Patient) -> dict:
 def _decided(request: HttpRequest, study: Study, choice: str) -> dict:
     changes = mapping.changes(study.mapping) if study.mapping else []
     decided = {
-        "groups": rewriting.groups(changes),
+        "groups": rewriting.of_uids(study, renaming.of(study.mapping)) + rewriting.groups(changes),
         "number_of_changes": len(changes),
         "watched": news.shown_of(study),
         **_evidence(study),
@@ -291,7 +304,8 @@ def changes(request: HttpRequest, key) -> HttpResponse:
     chosen = forms.chosen(choice)
     if chosen is None:
         raise Invalid("This candidate is not known here any more. Load the page again.")
-    return render(request, "reconciliation/_changes.html", {"study": study, **_preview(study, chosen)})
+    found = {"study": study, "choice": choice, **_preview(request, study, chosen)}
+    return render(request, "reconciliation/_changes.html", found)
 
 
 @require_GET

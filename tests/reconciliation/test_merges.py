@@ -72,10 +72,10 @@ def test_nothing_is_mapped_again_when_nobody_was_merged():
 
 def test_after_the_merge_is_undone_everything_is_as_before(survivor):
     order, waits = make.order(), make.study("held")
-    decided = make.study(
-        "mapped", to=make.order(make.patient("Schmidt^Karl")), PatientName="Schmidt^Karl", PatientID="K"
-    )
-    before = [(one.patient, one.order, one.score) for one in waits.proposals.all()]
+    karl = make.order(make.patient("Schmidt^Karl", birth_date=None))
+    decided = make.study("mapped", to=karl, PatientName="Schmidt^Karl", PatientID="K")
+    matching.refresh(waits)
+    before = proposed(waits)
     merges = [make.merge(one, survivor) for one in (order.patient, decided.local_patient)]
     tasks.sweep()
     for merge in merges:

@@ -4,12 +4,12 @@ import pytest
 
 from imgshare_site.bench import WORKS, peers
 from imgshare_site.bench.measure import Row
-from reconciliation.dicom import scu
+from orders.dicom import calling
 
 
 def test_the_door_that_is_measured_answers(tmp_path):
     with peers.door(tmp_path) as ours:
-        assert scu.echo(scu.Peer("127.0.0.1", ours.port, "IMGSHARE", "ANYBODY")) == ""
+        assert calling.echo(calling.Peer("127.0.0.1", ours.port, "IMGSHARE", "ANYBODY")) == ""
 
 
 def test_a_peer_that_does_not_come_up_is_an_error_and_not_a_figure(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from pydicom import dcmread
 
-from reconciliation.dicom.tls import Credentials
+from policies.rules.tls import Credentials
 from tests.wire.door import CT, Portal, call, eventually
 
 pytestmark = pytest.mark.wire
