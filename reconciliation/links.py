@@ -12,6 +12,7 @@ from django.utils import timezone
 from orders.models import CrossReference, Identifier, Patient
 from policies import audit, domains
 from policies.domains import Domains
+from reconciliation import local
 from reconciliation.models import Study
 
 NOBODY = "UNKNOWN"  # the issuer of sources that are not known: their numbers may be anybody's
@@ -30,10 +31,10 @@ def issuer_of(study: Study, known: Domains) -> str:
 
 
 def of_study(study: Study, known: Domains) -> dict:
-    """The links of the study's outside ID that stand: by the key of a patient, oldest first."""
+    """The links of the study's outside ID that stand, by the key of the patient whom they name today; oldest first."""
     found = defaultdict(list)
     for link in _same_number(study, known):
-        found[link.patient_id].append(link)
+        found[local.survivor(link.patient).pk].append(link)
     return dict(found)
 
 
@@ -70,7 +71,7 @@ def why_another(study: Study, patient: Patient, *, counts: Callable[[object], bo
     if any(one.pk != patient.pk for one in holders(study, known)):
         return f"The number that came with the study is another patient's here, not that of {patient}."
     for link in filter(counts, _same_number(study, known)):
-        if patient.pk not in (link.patient_id, link.patient.merged_into_id):
+        if local.survivor(link.patient) != patient:
             return f"The number that came with the study is another patient's: {told(link)}."
     return ""
 

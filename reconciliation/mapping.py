@@ -34,7 +34,7 @@ def preview(study: Study, *, order: Order | None = None, patient: Patient | None
         raise Conflict(waiting)
     if order is None and patient is None:
         raise Invalid("Choose an order, or a patient for an import without an order.")
-    if merged := local.why_not_theirs(patient or order.patient):
+    if merged := local.why_not_theirs(Patient.objects.get(pk=(patient or order.patient).pk)):
         raise Invalid(f"{merged} Choose that one.")
     if (patient or order.patient).identifier() is None:
         raise Invalid(
