@@ -309,8 +309,9 @@ def _log(error: Exception, peer: str) -> None:
 # --- again -----------------------------------------------------------------------------------------------------------
 
 
-def replay(message: Message, *, by) -> Message:
-    """Apply a kept message again, by the settings of today. What is newer stays: it can only add what was missing."""
+def replay(message: Message, *, by) -> list[str]:
+    """Apply a kept message again, by the settings of today; what that changed. What is newer stays: it can only add
+    what was missing."""
     if authority.why_not(by, Power.OVERRIDE):
         raise Denied("Your role may not replay messages.")
     site = feeds.load()
@@ -335,7 +336,7 @@ def replay(message: Message, *, by) -> Message:
             audit.record(by, "replay", row, detail={"changed": len(telling.changed)})
     except (Wrong, Unsupported) as refused:
         raise Invalid(str(refused)) from refused
-    return row
+    return telling.changed
 
 
 __all__ = ["KINDS", "LONGEST_CONTROL_ID", "receive", "replay"]
