@@ -306,6 +306,17 @@ def _log(error: Exception, peer: str) -> None:
     log.error("A message of %s stumbled: %s at\n%s", peer, type(error).__name__, where)
 
 
+def trial(message: read.Message, feed: Feed | None, reading: Reading) -> list[str]:
+    """What the message would change; all of it is taken back. Raises what says why it would be refused."""
+    row = _row(b"", "", timezone.now(), message, feed, Verdict("", ""))
+    telling = _telling(row, message)
+    with transaction.atomic():
+        may_tell(message, feed)
+        _apply(message, reading, telling)
+        transaction.set_rollback(True)
+    return telling.changed
+
+
 # --- again -----------------------------------------------------------------------------------------------------------
 
 
