@@ -2,7 +2,9 @@
 
 from django.contrib import admin
 
+from orders import hl7_pages, received  # noqa: F401 - the pages of messages and feeds
 from orders.models import AccessionSequence, Identifier, Order, Patient
+from orders.telling import by_hand
 from policies import audit
 from policies.admin import Recorded
 
@@ -33,6 +35,10 @@ class Patients(Recorded):
     def identified_by(self, patient):
         return ", ".join(str(one) for one in patient.identifiers.all())
 
+    def save_model(self, request, obj, form, change):
+        super().save_model(request, obj, form, change)
+        by_hand(obj, {"name", "birth_date", "sex"}.intersection(form.changed_data) if change else ())
+
     def save_formset(self, request, form, formset, change):
         old = _identifiers(form.instance)
         super().save_formset(request, form, formset, change)
@@ -53,7 +59,11 @@ class Orders(Recorded):
     def save_model(self, request, obj, form, change):
         if not change:
             obj.created_by = str(request.user)
+        if "patient" in form.changed_data:
+            obj.own = None
         super().save_model(request, obj, form, change)
+        if change:
+            received.by_hand(obj, form.changed_data)
 
 
 @admin.register(AccessionSequence)

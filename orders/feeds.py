@@ -54,7 +54,7 @@ class Site(NamedTuple):
 
 
 def load() -> Site:
-    return Site(list(Feed.objects.all()), domains.load(), time.monotonic())
+    return Site(list(Feed.objects.all()), domains.known(), time.monotonic())
 
 
 _read: list[Site] = []

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 TRIES = 4  # two connections can bring the same new patient at once: the database lets one of them in
 AHEAD = timedelta(days=1)  # a clock that is further ahead would keep every later message from being believed
+KIND = ("MSH", 1, 9, 1)
 Outcome = Message.Outcome
 ACCEPTED = [Outcome.APPLIED, Outcome.IGNORED]
 
@@ -31,9 +32,9 @@ ACCEPTED = [Outcome.APPLIED, Outcome.IGNORED]
 class Unsupported(Exception):
     """No message that we take (ITI TF-2 C.2.3)."""
 
-    def __init__(self, code: int, sentence: str, component: int) -> None:
+    def __init__(self, code: int, sentence: str, location: tuple) -> None:
         super().__init__(sentence)
-        self.error = write.Error(code, sentence, ("MSH", 1, 9, 1, component))
+        self.error = write.Error(code, sentence, location)
 
 
 class Verdict(NamedTuple):
@@ -183,7 +184,7 @@ def _take(row: Message, message: read.Message, reading: Reading) -> Verdict:
     telling = _telling(row, message)
     try:
         with transaction.atomic():
-            _may_tell(message, row.feed)
+            may_tell(message, row.feed)
             _apply(message, reading, telling)
             verdict = Verdict(Outcome.APPLIED if telling.lines or telling.words else Outcome.IGNORED, "AA")
             _close(row, verdict, telling)
@@ -243,17 +244,19 @@ def _is_repeated(row: Message) -> bool:
     ).exists()
 
 
-def _may_tell(message: read.Message, feed: Feed | None) -> None:
+def may_tell(message: read.Message, feed: Feed | None) -> None:
     if feed and not feed.active:
         raise Denied(f"The feed {feed} is switched off here.")
     if message.version and not message.version.startswith("2"):
-        raise Unsupported(write.UNSUPPORTED_VERSION, f"HL7 {message.version[:16]} is not read here.", 1)
+        sentence = f"HL7 {message.version[:16]} is not read here."
+        raise Unsupported(write.UNSUPPORTED_VERSION, sentence, ("MSH", 1, 12))
     kinds = KINDS.get(message.type)
     if kinds is None:
-        raise Unsupported(write.UNSUPPORTED_TYPE, f"Messages of type {message.type[:16]} are not taken here.", 1)
+        said = f"Messages of type {message.type[:16]} are not taken here." if message.type else "MSH-9 is empty."
+        raise Unsupported(write.UNSUPPORTED_TYPE, said, (*KIND, 1))
     if message.trigger not in kinds:
         kind = f"{message.type}^{message.trigger[:16]}"
-        raise Unsupported(write.UNSUPPORTED_EVENT, f"Messages {kind} are not taken here.", 2)
+        raise Unsupported(write.UNSUPPORTED_EVENT, f"Messages {kind} are not taken here.", (*KIND, 2))
     if not message.control_id:
         raise Wrong(MISSING, "MSH-10, the control ID, is empty.", "MSH", 1, 10)
 
@@ -266,7 +269,7 @@ def _telling(row: Message, message: read.Message) -> Telling:
         telling.at = row.received_at
         telling.notes.append("Its time lies in the future; the time at which it came is taken instead.")
     if message.charset_note:
-        telling.notes.append(message.charset_note)
+        telling.notes.append(f"MSH-18 {message.charset_note}.")
     return telling
 
 
@@ -303,11 +306,23 @@ def _log(error: Exception, peer: str) -> None:
     log.error("A message of %s stumbled: %s at\n%s", peer, type(error).__name__, where)
 
 
+def trial(message: read.Message, feed: Feed | None, reading: Reading) -> list[str]:
+    """What the message would change; all of it is taken back. Raises what says why it would be refused."""
+    row = _row(b"", "", timezone.now(), message, feed, Verdict("", ""))
+    telling = _telling(row, message)
+    with transaction.atomic():
+        may_tell(message, feed)
+        _apply(message, reading, telling)
+        transaction.set_rollback(True)
+    return telling.changed
+
+
 # --- again -----------------------------------------------------------------------------------------------------------
 
 
-def replay(message: Message, *, by) -> Message:
-    """Apply a kept message again, by the settings of today. What is newer stays: it can only add what was missing."""
+def replay(message: Message, *, by) -> list[str]:
+    """Apply a kept message again, by the settings of today; what that changed. What is newer stays: it can only add
+    what was missing."""
     if authority.why_not(by, Power.OVERRIDE):
         raise Denied("Your role may not replay messages.")
     site = feeds.load()
@@ -320,7 +335,7 @@ def replay(message: Message, *, by) -> Message:
             row = Message.objects.select_for_update().get(pk=message.pk)
             if row.outcome not in ACCEPTED and _is_repeated(row):
                 raise Conflict("The same message was accepted another time. Replay that one.")
-            _may_tell(said, feed)
+            may_tell(said, feed)
             row.feed = feed
             telling = _telling(row, said)
             _apply(said, site.reading(feed), telling)
@@ -332,7 +347,7 @@ def replay(message: Message, *, by) -> Message:
             audit.record(by, "replay", row, detail={"changed": len(telling.changed)})
     except (Wrong, Unsupported) as refused:
         raise Invalid(str(refused)) from refused
-    return row
+    return telling.changed
 
 
 __all__ = ["KINDS", "LONGEST_CONTROL_ID", "receive", "replay"]

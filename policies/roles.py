@@ -16,7 +16,10 @@ GRANTS = {
 # What managers may edit in the administration; auditors may look at the same pages.
 MANAGED = {
     "policies": ["source", "destination", "procedure", "retentionrule", "reason"],
-    "orders": ["patient", "identifier", "order", "accessionsequence"],
+    "orders": [
+        *("patient", "identifier", "order", "accessionsequence"),
+        *("feed", "message", "merge", "crossreference", "claim"),
+    ],
 }
 
 

@@ -60,10 +60,10 @@ def requests(message: Message, reading: Reading) -> list[Request]:
     groups = list(message.groups("ORC"))
     if not groups:
         raise Wrong(MISSING, "The segment ORC is missing.", "ORC", 1)
-    return [_request(group, n, message, reading) for n, group in enumerate(groups, 1) if _is_imaging(group)]
+    return [_request(group, n, message, reading) for n, group in enumerate(groups, 1) if is_imaging(group)]
 
 
-def _is_imaging(group: list[Segment]) -> bool:
+def is_imaging(group: list[Segment]) -> bool:
     if group[0].component(1, 1).upper() in ELSEWHERE or any(segment.name in NOT_IMAGING for segment in group):
         return False
     section = next((segment.component(24, 1).upper() for segment in group if segment.name == "OBR"), "")
