@@ -73,12 +73,12 @@ class Messages(LookedAt):
         """In the order in which they came, each for itself."""
         for message in queryset.order_by("received_at", "pk"):
             try:
-                again = inbound.replay(message, by=request.user)
+                changed = inbound.replay(message, by=request.user)
             except Problem as refusal:
                 self.message_user(request, f"{message}: {refusal}", messages.ERROR)
             else:
-                changed = " ".join(again.changed) or _("It changed nothing.")
-                self.message_user(request, f"{message}: {changed}", messages.SUCCESS)
+                said = " ".join(changed) or _("It changed nothing.")
+                self.message_user(request, f"{message}: {said}", messages.SUCCESS)
 
 
 def lines(raw: bytes) -> list[dict]:
@@ -157,6 +157,7 @@ def _own_value(record: str) -> Subquery:
 
 @admin.register(Merge)
 class Merges(LookedAt):
+    ordering = ["-at", "-pk"]
     list_display = ["at", "merged", "into", "by", "undone_at", "undone_by"]
     list_filter = [("undone_at", admin.EmptyFieldListFilter), "at"]
     list_select_related = ["victim", "survivor"]

@@ -320,11 +320,23 @@ def _log(error: Exception, peer: str) -> None:
     log.error("A message of %s stumbled: %s at\n%s", peer, type(error).__name__, where)
 
 
+def trial(message: read.Message, feed: Feed | None, reading: Reading) -> list[str]:
+    """What the message would change; all of it is taken back. Raises what says why it would be refused."""
+    row = _row(b"", "", timezone.now(), message, feed, Verdict("", ""))
+    telling = _telling(row, message)
+    with transaction.atomic():
+        may_tell(message, feed)
+        _apply(message, reading, telling)
+        transaction.set_rollback(True)
+    return telling.changed
+
+
 # --- again -----------------------------------------------------------------------------------------------------------
 
 
-def replay(message: Message, *, by) -> Message:
-    """Apply a kept message again, by the settings of today. What is newer stays: it can only add what was missing."""
+def replay(message: Message, *, by) -> list[str]:
+    """Apply a kept message again, by the settings of today; what that changed. What is newer stays: it can only add
+    what was missing."""
     if authority.why_not(by, Power.OVERRIDE):
         raise Denied("Your role may not replay messages.")
     site = feeds.load()
@@ -349,7 +361,7 @@ def replay(message: Message, *, by) -> Message:
             audit.record(by, "replay", row, detail={"changed": len(telling.changed)})
     except (Wrong, Unsupported) as refused:
         raise Invalid(str(refused)) from refused
-    return row
+    return telling.changed
 
 
 __all__ = ["KINDS", "LONGEST_CONTROL_ID", "receive", "replay"]

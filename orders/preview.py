@@ -10,6 +10,7 @@ from orders import feeds, inbound
 from orders.hl7 import charsets, dictionary, persons, read, requests
 from orders.hl7.reading import Reading, Wrong, pick
 from orders.models import Feed
+from policies.problems import Problem
 
 STANDS = {  # what no feed changes
     "name": "PID-5",
@@ -40,13 +41,15 @@ class Part(NamedTuple):
 
 @dataclass
 class Preview:
-    """`problem` is why the message would be refused; `remark` what the standard would have otherwise."""
+    """`problem` is why the message would be refused, `changes` what it would change now; `remark` is what the standard
+    would have otherwise."""
 
     problem: str = ""
     kind: str = ""
     feed: Feed | None = None
     sender: str = ""
     parts: list[Part] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     remark: str = ""
 
@@ -66,15 +69,16 @@ def preview(text: str) -> Preview:
     shown.sender = f"{message.sending_application}|{message.sending_facility}"
     shown.remark = dictionary.complaint(message)
     try:
-        inbound.may_tell(message, shown.feed)
-        for part in _parts(message, reading, shown):
-            shown.parts.append(part)
-    except (Wrong, inbound.Unsupported, inbound.Denied) as refused:
+        shown.parts += _parts(message, reading, shown)
+        shown.changes = inbound.trial(message, shown.feed, reading)
+    except (Wrong, inbound.Unsupported, Problem) as refused:
         shown.problem = str(refused)
     return shown
 
 
 def _parts(message: read.Message, reading: Reading, shown: Preview) -> Iterator[Part]:
+    if message.type not in inbound.KINDS:
+        return
     today = timezone.localdate()
     for group in message.groups("PID"):
         person = persons.person(group[0], message, reading, today=today)

@@ -205,9 +205,9 @@ def test_a_replay_applies_what_was_refused_and_says_who_did_it():
     said.tell(raw)
     Feed.objects.filter(pk=feed.pk).update(active=True)
 
-    row = inbound.replay(Message.objects.get(), by=make.user("manager"))
+    changed = inbound.replay(Message.objects.get(), by=make.user("manager"))
 
-    assert (row.outcome, Patient.objects.count()) == ("applied", 1)
+    assert (changed, Message.objects.get().outcome) == (["New patient MRN1 (HOSP)."], "applied")
     assert LedgerLine.objects.filter(verb="replay", actor="Manager").count() == 1
 
 

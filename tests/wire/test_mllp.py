@@ -15,8 +15,8 @@ import psycopg
 import pytest
 
 from orders.hl7 import mllp, read
+from tests.wire.certificates import Trust
 from tests.wire.conftest import answers, wait_until
-from tests.wire.test_scp_tls import Trust, trust  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db
 
@@ -326,12 +326,12 @@ def test_a_door_that_cannot_be_opened_says_so_and_ends(new_portal):
 
 
 @pytest.fixture
-def secured(new_portal, trust: Trust):  # noqa: F811
+def secured(new_portal, trust: Trust):
     files = {"CERTIFICATE": trust.ours.certificate, "KEY": trust.ours.key, "AUTHORITIES": trust.authority}
     return new_portal("mllp", **{f"IMGSHARE_MLLP_TLS_{name}": path for name, path in files.items()})
 
 
-def client(trust: Trust, shown) -> ssl.SSLContext:  # noqa: F811
+def client(trust: Trust, shown) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.load_verify_locations(trust.authority)
@@ -339,7 +339,7 @@ def client(trust: Trust, shown) -> ssl.SSLContext:  # noqa: F811
     return context
 
 
-def test_a_known_peer_speaks_tls(secured, trust):  # noqa: F811
+def test_a_known_peer_speaks_tls(secured, trust):
     with Sender(secured.mllp_port, tls=client(trust, trust.theirs)) as sender:
         assert [sender.ask(message(f"M{n}", text="x" * 50_000)) for n in range(5)] == [
             ("AR", f"M{n}") for n in range(5)
@@ -355,7 +355,7 @@ def portal_ends_in_peace(portal, sender: Sender) -> None:
     assert sender.answer() == b""
 
 
-def test_a_stranger_and_who_speaks_no_tls_are_not_talked_to(secured, trust):  # noqa: F811
+def test_a_stranger_and_who_speaks_no_tls_are_not_talked_to(secured, trust):
     with (
         pytest.raises(OSError, match=r"alert|closed|EOF|reset"),
         Sender(secured.mllp_port, tls=client(trust, trust.stranger)) as stranger,
