@@ -151,6 +151,9 @@ def heard(order: Order, *, by: str, control: str = "", words: str = "") -> None:
     """
     if order.origin != Order.Origin.GENERATED:
         return
+    if order.is_open and order.notices.filter(kind=Kind.CANCEL).exclude(state=State.REFUSED).exists():
+        order.status = Order.Status.CANCELLED  # what crossed our cancellation does not open it again
+        order.save(update_fields=["status", "changed_at"])
     if control == "UC":
         _refuse_all(order, [Kind.CANCEL], words or "It cannot be cancelled there.", by)
     elif control in ordering.UNABLE or (order.awaits_number and not order.is_open):

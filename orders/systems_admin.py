@@ -30,7 +30,7 @@ class OrderSystems(Recorded):
 class Notices(admin.ModelAdmin):
     """To look at, and to send again: what is told of an order follows from the order."""
 
-    list_display = ["created_at", "kind", "system", "order", "state", "attempts", "due_at", "problem"]
+    list_display = ["created_at", "kind", "system", "order", "state", "problem"]
     list_filter = ["state", "kind", "system"]
     list_select_related = ["system", "order"]
     search_fields = ["control_id", "order__accession_number", "order__placer_order_number"]

@@ -26,7 +26,12 @@ BY_CLICK = "Cancelled in the administration"
 class Tried(forms.Form):
     """A study by its address or key, or facts as they would stand in one."""
 
-    study = forms.CharField(label=_("Study"), required=False, help_text=_("Its address or key. Then it alone counts."))
+    study = forms.CharField(
+        label=_("Study"),
+        required=False,
+        widget=forms.TextInput(attrs={"size": 60}),
+        help_text=_("Its address or key. Then it alone counts."),
+    )
     source = forms.ModelChoiceField(Source.objects.all(), label=_("Source"), required=False)
     modality = forms.CharField(label=_("Modality"), required=False, help_text=_("Several with commas: CT, SR."))
     body_part = forms.CharField(label=_("Body part"), required=False)

@@ -75,6 +75,14 @@ def test_an_order_that_the_ris_does_not_take_is_refused_in_its_words(order, cont
     )
 
 
+def test_a_message_that_crosses_our_cancellation_does_not_open_the_order_again(order):
+    generation.cancel(order, by=make.user("desk"), reason="Wrong patient")
+
+    assert comes(message("ORM^O01", PID, f"ORC|SC|{OURS}|F9^RIS||SC", "OBR|1" + "|" * 17 + "ACC9")) == "AA"
+    order.refresh_from_db()
+    assert (order.status, order.accession_number) == ("cancelled", "ACC9")
+
+
 def test_a_number_assigned_to_an_order_that_we_numbered_is_kept():
     order = placed("filler")
     said = message("ORM^O01", PID, "ORC|NA|P77^RIS|IMP00000001^IMGSHARE", "OBR|1|P77^RIS|IMP00000001")
