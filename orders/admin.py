@@ -1,12 +1,11 @@
 """Patients, orders and accession numbers, entered by hand where no message feed brings them."""
 
-from django.contrib import admin, messages
-from django.http import HttpResponseRedirect
-from django.urls import reverse
-from django.utils.translation import gettext_lazy as _
+from django.contrib import admin
+from django.utils import timezone
 
-from orders import lookup
-from orders.models import AccessionSequence, DemographicsSource, Identifier, Order, Patient, Worklist
+from orders import hl7_pages, received, systems_admin  # noqa: F401 - further pages
+from orders.models import AccessionSequence, Identifier, Order, Patient
+from orders.telling import by_hand
 from policies import audit
 from policies.admin import Recorded
 
@@ -37,6 +36,10 @@ class Patients(Recorded):
     def identified_by(self, patient):
         return ", ".join(str(one) for one in patient.identifiers.all())
 
+    def save_model(self, request, obj, form, change):
+        super().save_model(request, obj, form, change)
+        by_hand(obj, {"name", "birth_date", "sex"}.intersection(form.changed_data) if change else ())
+
     def save_formset(self, request, form, formset, change):
         old = _identifiers(form.instance)
         super().save_formset(request, form, formset, change)
@@ -57,47 +60,15 @@ class Orders(Recorded):
     def save_model(self, request, obj, form, change):
         if not change:
             obj.created_by = str(request.user)
+        if "patient" in form.changed_data:
+            obj.own = None
         super().save_model(request, obj, form, change)
+        if change and "patient" in form.changed_data:  # studies that were proposed the order look elsewhere now
+            Patient.objects.filter(pk=form.initial["patient"]).update(changed_at=timezone.now())
+        if change:
+            received.by_hand(obj, form.changed_data)
 
 
 @admin.register(AccessionSequence)
 class AccessionSequences(Recorded):
     list_display = ["__str__", "next", "issuer", "active"]
-
-
-class Asked(Recorded):
-    """A system that is asked; whoever may change it can try it too."""
-
-    change_form_template = "orders/asked_system.html"
-    list_filter = ["active"]
-
-    def _tried(self, request, obj) -> HttpResponseRedirect | None:
-        if "_try" not in request.POST:
-            return None
-        answers, said = lookup.trial(obj)
-        self.message_user(request, said, messages.SUCCESS if answers else messages.ERROR)
-        return HttpResponseRedirect(reverse(f"admin:orders_{self.opts.model_name}_change", args=[obj.pk]))
-
-    def response_change(self, request, obj):
-        return self._tried(request, obj) or super().response_change(request, obj)
-
-    def response_add(self, request, obj, post_url_continue=None):
-        return self._tried(request, obj) or super().response_add(request, obj, post_url_continue)
-
-
-@admin.register(Worklist)
-class Worklists(Asked):
-    list_display = ["name", "ae_title", "host", "port", "issuer", "active"]
-
-
-@admin.register(DemographicsSource)
-class DemographicsSources(Asked):
-    list_display = ["name", "protocol", "host", "port", "url", "issuer", "cross_references", "active"]
-    fieldsets = [
-        (None, {"fields": ["name", "protocol", "issuer", "patience", "active"]}),
-        (
-            _("HL7 v2"),
-            {"fields": ["host", "port", "tls", "receiving_application", "receiving_facility", "cross_references"]},
-        ),
-        (_("FHIR"), {"fields": ["url", "credentials"]}),
-    ]

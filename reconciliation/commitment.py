@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from policies import audit, bell, clock
 from policies.models import Destination
-from reconciliation import delivery, stores
+from reconciliation import delivery, renaming, stores
 from reconciliation.dicom import commitment, find, scu, web
 from reconciliation.models import Commitment, DeliveredInstance, Delivery, Instance, Study
 
@@ -50,7 +50,7 @@ def claim(key) -> Delivery | None:
     lease_until = clock.later(settings.DELIVERY_LEASE_SECONDS)
     if not Delivery.objects.filter(pk__in=free, looks=looks).update(looks=F("looks") + 1, lease_until=lease_until):
         return None
-    return Delivery.objects.select_related("study__source", "destination").get(pk=key)
+    return Delivery.objects.select_related("study__source", "destination", "mapping").get(pk=key)
 
 
 def prove(key) -> None:
@@ -156,7 +156,7 @@ def _unanswered(sent: Delivery, asked: int) -> str:
 
 def _ask(sent: Delivery) -> None:
     """One request under a Transaction UID of its own. The row comes first: a report may be faster than the answer."""
-    rows = sent.instances.filter(committed_at=None).values_list("instance__sop_class_uid", "instance__sop_instance_uid")
+    rows = sent.instances.filter(committed_at=None).values_list("instance__sop_class_uid", "sop_instance_uid")
     references = [commitment.Reference(*row) for row in rows]
     with transaction.atomic():
         asked = Commitment.objects.create(
@@ -217,7 +217,7 @@ def _take(report: commitment.Report, asked: Commitment) -> None:
     """Note what was said of each object, unless it has been sent again since the archive was asked."""
     told = asked.delivery.instances.filter(accepted=True, at__lte=asked.asked_at, committed_at=None)
     keys = defaultdict(list)
-    for uid, key in told.values_list("instance__sop_instance_uid", "pk"):
+    for uid, key in told.values_list("sop_instance_uid", "pk"):
         keys[uid].append(key)
     failed = {one.SOPInstanceUID: one.FailureReason for one in report.failed}
     good = [key for one in report.committed if one.SOPInstanceUID not in failed for key in keys[one.SOPInstanceUID]]
@@ -279,7 +279,7 @@ def _has_failures(sent: Delivery) -> bool:
 
 def _is_counted(sent: Delivery) -> bool:
     """Whether every object was found at the archive by a query; if not, the next step toward it has been taken."""
-    wanted = dict(sent.instances.values_list("pk", "instance__sop_instance_uid"))
+    wanted = dict(sent.instances.values_list("pk", "sop_instance_uid"))
     there = found_at(sent, set(wanted.values()))
     missing = [key for key, uid in wanted.items() if uid not in there]
     _update([key for key, uid in wanted.items() if uid in there], counted_at=timezone.now())
@@ -298,11 +298,12 @@ def _is_counted(sent: Delivery) -> bool:
 
 def found_at(sent: Delivery, wanted: set[str]) -> set[str]:
     """The SOP Instance UIDs of the study that the archive shows. Raises scu.Unreachable or scu.Refused."""
-    to, study = sent.destination, sent.study.study_instance_uid
+    to, renamed = sent.destination, renaming.of(sent.mapping)
+    study = renamed.uid(sent.study.study_instance_uid)
     if to.counts_by_web:
         return web.instances(delivery.site(to, to.query_url or to.stow_url), study, wanted=wanted)
     series = Instance.objects.filter(series__study=sent.study_id).values_list("series__series_instance_uid", flat=True)
-    return find.instances(peer(sent, ae_title=to.query_ae_title), study, series.distinct())
+    return find.instances(peer(sent, ae_title=to.query_ae_title), study, map(renamed.uid, series.distinct()))
 
 
 def peer(sent: Delivery, *, ae_title: str = "") -> scu.Peer:

@@ -8,6 +8,7 @@ the delivery is `sent`; `delivered` is said only with the proof that it asks for
 import logging
 import os
 import random
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from policies import audit, authority, bell, clock
 from policies.models import Destination, Power, User
 from policies.problems import Conflict
 from policies.rules.coercion import Change
-from reconciliation import mapping, stores
+from reconciliation import mapping, renaming, stores
 from reconciliation.dicom import edit, reread, scu, web
 from reconciliation.models import DeliveredInstance, Delivery, Instance, Study
 from reconciliation.outcomes import Outcomes, Overtaken
@@ -85,9 +86,11 @@ def send(key) -> None:
 def _send(delivery: Delivery) -> None:
     if delivery.study.mapping_id != delivery.mapping_id:
         raise Different("The mapping of this study has changed since it was released. Nothing was sent.")
-    changes, outcomes = mapping.changes(delivery.mapping), Outcomes(delivery)
+    changes, renamed = mapping.changes(delivery.mapping), renaming.of(delivery.mapping)
+    objects = [_outgoing(one, changes, renamed) for one in outstanding(delivery)]
+    outcomes = Outcomes(delivery, {one.key: one.SOPInstanceUID for one in objects})
     try:
-        _over_its_protocol(delivery, [_outgoing(one, changes) for one in outstanding(delivery)], outcomes)
+        _over_its_protocol(delivery, objects, outcomes)
     finally:
         outcomes.keep()
     left = outstanding(delivery).count()
@@ -120,7 +123,9 @@ def site(to: Destination, url: str) -> web.Site:
 def outstanding(delivery: Delivery):
     """The objects of the study that the destination has not accepted yet."""
     accepted = DeliveredInstance.objects.filter(delivery=delivery, accepted=True).values("instance")
-    of_study = Instance.objects.filter(series__study=delivery.study_id)
+    of_study = Instance.objects.filter(series__study=delivery.study_id).exclude(
+        pk__in=renaming.of(delivery.mapping).left_out
+    )
     return of_study.exclude(pk__in=accepted).order_by("series_id", "pk")
 
 
@@ -129,22 +134,22 @@ def _peer(delivery: Delivery) -> scu.Peer:
     return scu.Peer(host=to.host, port=to.port, ae_title=to.ae_title, calling_title=settings.AE_TITLE)
 
 
-def _outgoing(instance: Instance, changes: list[Change]) -> scu.Outgoing:
+def _outgoing(instance: Instance, changes: list[Change], renamed: renaming.Renaming) -> scu.Outgoing:
     original = stores.vault().path(instance.digest)
     return scu.Outgoing(
         key=str(instance.pk),
         SOPClassUID=instance.sop_class_uid,
-        SOPInstanceUID=instance.sop_instance_uid,
+        SOPInstanceUID=renamed.goes_as(instance),
         TransferSyntaxUID=instance.transfer_syntax_uid,
         original=original,
-        made=partial(checked, original, changes),
+        made=partial(checked, original, changes, renamed.uids_in(instance)),
     )
 
 
-def checked(original: Path, changes: list[Change]) -> edit.Made:
+def checked(original: Path, changes: list[Change], uids: Mapping[str, str] = edit.NO_UIDS) -> edit.Made:
     """The object as it will be sent, read again and compared; raises `Different` when it is not as planned."""
-    made = edit.make(original, changes)
-    if found := reread.differences_in_head(original, made, changes):
+    made = edit.make(original, changes, uids=uids)
+    if found := reread.differences_in_head(original, made, changes, uids=uids):
         raise Different(f"An object was not made as planned, so nothing more was sent. {found[0]}")
     return made
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, NamedTuple
 
 from django.db.models import F
 
@@ -21,9 +22,10 @@ SERIES_FACTS = {
     "body_part_examined": "BodyPartExamined",
 }
 DUPLICATE = "This object is already here with the same content; it was counted, not kept twice."
+IN_ANOTHER_FORM = "This object is already here with the same content, written in another form; it was not kept twice."
 CONFLICT = (
-    "An object with this SOP Instance UID is already here with other content. Both are kept; "
-    "the study cannot go on until the sender has said which one is right."
+    "An object with this SOP Instance UID is already here with other content. Both are kept; ask the sender which is "
+    "right. Whoever may override then says at the mapping which goes out."
 )
 LATE = "More objects arrived after this study had settled. Look at it again."
 PROBLEMS = "At least one object is not written as the standard asks: {}"
@@ -45,22 +47,36 @@ class Outcome:
     study_instance_uid: str = ""
 
 
+Content = tuple[str, str]  # digest of a data set, and its transfer syntax: in another the same bytes mean other things
+
+
+class Held(NamedTuple):
+    """What is here under some SOP Instance UID: the key of its study, its content, and its name in the vault."""
+
+    study: Any
+    content: Content
+    digest: str
+
+
 @dataclass(frozen=True)
 class Read:
-    """An arrival as far as it can be known without the database."""
+    """An arrival as far as it can be known before it is written. `same_as`: the content that is here already and that
+    this one holds too, in another form; `differs`: in what it is another than the one that is here."""
 
     arrival: Arrival
     reading: Reading
     size: int
+    same_as: Content | None = None
+    differs: str = ""
 
     @property
     def header(self) -> Header | None:
         return self.reading.header
 
     @property
-    def content(self) -> tuple[str, str]:
-        """The same bytes under another transfer syntax are read as something else."""
-        return self.reading.content_digest, self.header.TransferSyntaxUID if self.header else ""
+    def content(self) -> Content:
+        own = self.reading.content_digest, self.header.TransferSyntaxUID if self.header else ""
+        return self.same_as or own
 
 
 @dataclass
@@ -75,7 +91,7 @@ class _Tally:
 
 def worth_keeping(reads: list[Read]) -> list[Read]:
     """All but the objects whose very content is here already, in a study that still counts or earlier in this batch."""
-    seen = {content for found in _known(reads).values() for _, content in found}
+    seen = {one.content for found in known(reads).values() for one in found}
     worth = []
     for read in reads:
         if read.header is None or read.content not in seen:
@@ -92,15 +108,15 @@ def file(submission: Submission, reads: list[Read], *, kept: Iterable[Read], now
     return _Batch(submission, {read.reading.digest for read in kept}, now).write(reads)
 
 
-def _known(reads: list[Read]) -> dict[str, list[tuple]]:
-    """SOP Instance UID to (study, content digest) of what is here under it; rejected studies are left out."""
-    known = defaultdict(list)
+def known(reads: list[Read]) -> dict[str, list[Held]]:
+    """SOP Instance UID to what is here under it, the oldest first; rejected studies are left out."""
+    found = defaultdict(list)
     uids = [read.header.SOPInstanceUID for read in reads if read.header]
     rows = Instance.objects.filter(sop_instance_uid__in=uids).exclude(series__study__state=Study.State.REJECTED)
-    columns = ("sop_instance_uid", "series__study", "content_digest", "transfer_syntax_uid")
-    for uid, study, *content in rows.values_list(*columns):
-        known[uid].append((study, tuple(content)))
-    return known
+    columns = ("sop_instance_uid", "series__study", "content_digest", "transfer_syntax_uid", "digest")
+    for uid, study, content, syntax, digest in rows.order_by("submission__received_at").values_list(*columns):
+        found[uid].append(Held(study, (content, syntax), digest))
+    return found
 
 
 class _Batch:
@@ -110,7 +126,7 @@ class _Batch:
 
     def write(self, reads: list[Read]) -> list[Outcome]:
         headers = [read.header for read in reads if read.header]
-        self.known = _known(reads)
+        self.known = known(reads)
         self.parts = parts.parts_of({found.StudyInstanceUID for found in headers})
         here = [study for several in self.parts.values() for study in several]
         self.series = {(one.study_id, one.series_instance_uid): one for one in Series.objects.filter(study__in=here)}
@@ -136,20 +152,22 @@ class _Batch:
         found, content = read.header, read.content
         said = {"sop_instance_uid": found.SOPInstanceUID, "study_instance_uid": found.StudyInstanceUID}
         known = self.known[found.SOPInstanceUID]
-        for study, other in known:
-            if content == other:
-                self.tallies[study].duplicates += 1
-                return Outcome(read.arrival.number, read.arrival.name, "duplicate", DUPLICATE, **said)
+        for one in known:
+            if content == one.content:
+                self.tallies[one.study].duplicates += 1
+                sentence = IN_ANOTHER_FORM if read.same_as else DUPLICATE
+                return Outcome(read.arrival.number, read.arrival.name, "duplicate", sentence, **said)
         if read.reading.digest not in self.kept:
             raise NotKept(read.reading.digest)
         study = self._study(found)
         tally = self.tallies[study.pk]
         tally.study = study
-        tally.instances.append(self._instance(read, self._series(study, found)))
-        known.append((study.pk, content))
+        tally.instances.append(self._instance(read, self._series(study, found), nth=len(known) + 1))
+        known.append(Held(study.pk, content, read.reading.digest))
         if len(known) > 1:
-            parts.find(study, "same_uid_other_content", Finding.Severity.BLOCK, CONFLICT)
-            return Outcome(read.arrival.number, read.arrival.name, "conflict", CONFLICT, **said)
+            sentence = f"{CONFLICT} {read.differs}".strip()
+            parts.find(study, parts.OTHER_CONTENT, Finding.Severity.BLOCK, sentence)
+            return Outcome(read.arrival.number, read.arrival.name, "conflict", sentence, **said)
         return Outcome(read.arrival.number, read.arrival.name, "held", **said)
 
     def _study(self, found: Header) -> Study:
@@ -167,7 +185,7 @@ class _Batch:
             self.tallies[study.pk].new_series += 1
         return self.series[key]
 
-    def _instance(self, read: Read, series: Series) -> Instance:
+    def _instance(self, read: Read, series: Series, *, nth: int) -> Instance:
         found = read.header
         return Instance(
             series=series,
@@ -182,6 +200,7 @@ class _Batch:
             size=found.size,
             digest=read.reading.digest,
             content_digest=read.reading.content_digest,
+            nth=nth,
         )
 
     def _write_series(self) -> None:

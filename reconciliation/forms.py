@@ -9,7 +9,9 @@ from orders.models import Order, Patient
 from policies.consent import Basis, Purpose
 from policies.models import Destination, Procedure, Reason, RetentionRule
 from policies.problems import Invalid
+from reconciliation import renaming
 from reconciliation.clearance import Given
+from reconciliation.renaming import Doubled
 
 OVERRIDE = "override-"  # before the code of a finding, in the name of its field
 
@@ -49,6 +51,11 @@ class Choice(forms.Form):
     )
 
     shown = forms.CharField(required=False)
+    new_uids = forms.BooleanField(label="New UIDs", required=False)
+    doubled = forms.ChoiceField(label="Two contents", choices=Doubled.choices, required=False)
+
+    def uids(self) -> renaming.Choice:
+        return renaming.Choice(self.cleaned_data["new_uids"], self.cleaned_data["doubled"])
 
     def clean_choice(self) -> dict[str, Order | Patient]:
         """As the verbs take it: `order=` or `patient=`."""
@@ -99,6 +106,10 @@ class Generation(forms.Form):
         label="Procedure",
         error_messages={"required": "Choose the procedure of the new order."},
     )
+
+
+class ToldAgain(forms.Form):
+    notice = forms.UUIDField(label="Notice")
 
 
 class Again(forms.Form):

@@ -1,15 +1,14 @@
 """The gate: what must be true in the moment in which a study is released, whatever was true when it was cleared."""
 
-from django.db.models import Count
 from django.utils import timezone
 
-from reconciliation import local
-from reconciliation.models import Finding, Instance, Study
+from reconciliation import local, renaming
+from reconciliation.models import Finding, Study
 
 
 def why_shut(study: Study) -> str:
     """Say why this study cannot be released now, or ""."""
-    checks = (_findings, _consent, _local, _other_patient, _doubled)
+    checks = (_findings, _consent, _local, _other_patient, renaming.why_doubled)
     return next((shut for check in checks if (shut := check(study))), "")
 
 
@@ -44,15 +43,4 @@ def why_not_this_patient(study: Study, patient_key) -> str:
     decided = parts.exclude(state=Study.State.REJECTED).exclude(local_patient=None).exclude(local_patient=patient_key)
     if other := decided.select_related("local_patient").first():
         return f"Another part of this study is filed under {other.local_patient}. Settle that first."
-    return ""
-
-
-def _doubled(study: Study) -> str:
-    """Of two contents under one SOP Instance UID the archive would keep whichever came last."""
-    mine = Instance.objects.filter(series__study=study)
-    twice = mine.order_by().values("sop_instance_uid").annotate(number=Count("pk")).filter(number__gt=1)
-    elsewhere = Instance.objects.filter(sop_instance_uid__in=mine.values("sop_instance_uid"))
-    elsewhere = elsewhere.exclude(series__study=study).exclude(series__study__state=Study.State.REJECTED)
-    if twice.exists() or elsewhere.exists():
-        return "An object of this study is here with two contents. Ask the sender which is right, and reject the other."
     return ""

@@ -17,7 +17,7 @@ from django.utils.dateparse import parse_datetime
 
 from policies import audit
 from policies.models import Source
-from reconciliation import asking, filing, quality, stores
+from reconciliation import asking, filing, quality, recognition, stores
 from reconciliation.dicom.arrival import Origin
 from reconciliation.dicom.journal import Entry
 from reconciliation.dicom.reader import Reading
@@ -149,7 +149,7 @@ def mark_closed(submission: Submission, *, at: datetime) -> None:
 
 
 def _index_batch(submission: Submission, arrivals: list[Arrival]) -> list[Outcome]:
-    reads = read(arrivals)
+    reads = recognition.recognised(read(arrivals))
     try:
         outcomes = _keep_and_write(submission, reads, filing.worth_keeping(reads))
     except filing.NotKept:  # what it was a duplicate of has been rejected in this very moment

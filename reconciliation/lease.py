@@ -15,13 +15,19 @@ from policies.models import Power, User
 from policies.problems import Conflict, Denied
 from reconciliation.models import Study
 
+SEEN = {"new_candidate_at": None, "queued_at": F("received_at")}  # the columns of a study whose candidates were seen
 ENDED = {"lease_by": None, "lease_since": None, "lease_until": None}  # the columns of a study that nobody has open
 WORKING_POWERS = (Power.RECONCILE, Power.RELEASE, Power.REJECT)
 
 
 def open_to(by: User) -> Q:
     """Studies on which nobody but `by` holds a live lease."""
-    return Q(lease_by=None) | Q(lease_by=by) | Q(lease_until__lte=Now())
+    return open_to_nobody() | Q(lease_by=by)
+
+
+def open_to_nobody() -> Q:
+    """Studies on which nobody holds a live lease."""
+    return Q(lease_by=None) | Q(lease_until__lte=Now())
 
 
 def holder(study: Study) -> User | None:
@@ -49,7 +55,7 @@ def take(study: Study, *, by: User, reason: str = "") -> None:
         raise Denied(barred)
     row = Study.objects.filter(pk=study.pk)
     until = {"lease_until": clock.later(settings.LEASE_SECONDS)}
-    mine = {"lease_by": by, "lease_since": Now(), **until}
+    mine = {"lease_by": by, "lease_since": Now(), **until, **SEEN}
     if (
         row.filter(lease_by=by, lease_until__gt=Now()).update(**until)
         or row.filter(Q(lease_by=None) | Q(lease_by=by)).update(**mine)

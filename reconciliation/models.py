@@ -82,6 +82,7 @@ class Study(models.Model):
         default=False, help_text=_("(0012,0062) is YES, or (0028,0303) says that dates were changed.")
     )
     burned_in = models.BooleanField(default=False, help_text=_("(0028,0301) Burned In Annotation is YES."))
+    signed = models.BooleanField(default=False, help_text=_("An object carries digital signatures."))
     search_key = models.CharField(max_length=500, blank=True)
 
     number_of_series = models.PositiveIntegerField(default=0)
@@ -90,7 +91,17 @@ class Study(models.Model):
     duplicates = models.PositiveIntegerField(default=0)
     received_at = models.DateTimeField()
     last_arrival_at = models.DateTimeField()
+    queued_at = models.DateTimeField(help_text=_("Its place in the queue: when it came, or got a new candidate."))
     proposed_at = models.DateTimeField(null=True)
+    proposed_with = models.CharField(
+        max_length=16, blank=True, help_text=_("Digest of the domains and weights that its proposals were made with.")
+    )
+    touched_at = models.DateTimeField(null=True, help_text=_("When a change was seen that its proposals may not know."))
+    new_candidate_at = models.DateTimeField(null=True, help_text=_("Since when a candidate waits that nobody saw."))
+    judged_at = models.DateTimeField(null=True, help_text=_("When the policy of its source was asked to match it."))
+    for_a_person = models.BooleanField(
+        default=False, help_text=_("A person undid a decision about it: it is never matched without one again.")
+    )
     best_score = models.FloatField(null=True)
     best_class = models.CharField(max_length=12, blank=True)
     contenders = models.PositiveSmallIntegerField(default=0, help_text=_("Patients whom no rule can tell apart."))
@@ -135,9 +146,9 @@ class Study(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["state", "-received_at", "-id"], name="queue_by_state"),
-            models.Index(fields=["source", "-received_at", "-id"], name="queue_by_source"),
-            models.Index(fields=["-received_at", "-id"], name="queue_newest_first"),
+            models.Index(fields=["state", "-queued_at", "-id"], name="queue_by_state"),
+            models.Index(fields=["source", "-queued_at", "-id"], name="queue_by_source"),
+            models.Index(fields=["-queued_at", "-id"], name="queue_newest_first"),
             models.Index(fields=["patient_id"]),
             models.Index(fields=["accession_number"]),
         ]
@@ -181,6 +192,9 @@ class Instance(models.Model):
     size = models.PositiveBigIntegerField()
     digest = models.CharField(max_length=64, db_index=True, help_text=_("SHA-256 of the file: its name in the vault."))
     content_digest = models.CharField(max_length=64, help_text=_("SHA-256 of the data set without its file meta."))
+    nth = models.PositiveSmallIntegerField(
+        default=1, help_text=_("Which content under its SOP Instance UID this is, in the order of arrival.")
+    )
 
     class Meta:
         constraints = [
@@ -236,6 +250,28 @@ class Proposal(models.Model):
         return f"{self.rank}. {self.score:.0%} {self.klass}"
 
 
+class StudyKey(models.Model):
+    """What a study asked for when its candidates were looked for, and whom it found: a change there touches it."""
+
+    study = models.ForeignKey(Study, models.CASCADE, related_name="keys")
+    key = models.CharField(max_length=80)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="a_key_touches_a_study_once", fields=["key", "study"])]
+
+    def __str__(self):
+        return self.key
+
+
+class Lookout(models.Model):
+    """Up to when the changes of patients and orders were looked through for studies that they touch: one row."""
+
+    through = models.DateTimeField()
+
+    def __str__(self):
+        return f"{self.through:%Y-%m-%d %H:%M:%S}"
+
+
 class Mapping(models.Model):
     """The decision: study, patient, order, intent, and the exact list of attribute changes that follows."""
 
@@ -248,7 +284,11 @@ class Mapping(models.Model):
     klass = models.CharField(max_length=12, help_text=_("How well the choice fits what was received."))
     evidence = models.JSONField(default=list)
     changes = models.JSONField()
+    uids = models.JSONField(default=dict, help_text=_("New UIDs by old ones, and objects that stay here."))
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    by_policy = models.CharField(
+        max_length=250, blank=True, help_text=_("The policy that chose, and who approved it. Empty: a person chose.")
+    )
     made_at = models.DateTimeField()
     undone_at = models.DateTimeField(null=True)
 
@@ -287,7 +327,7 @@ class Finding(models.Model):
                     overridden_by__isnull=False,
                     overridden_at__isnull=False,
                     override_reason__gt="",
-                    severity="override",
+                    severity__in=["block", "override"],
                 ),
             ),
         ]
@@ -297,10 +337,8 @@ class Finding(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Whether it still stands in the way of clearance."""
-        return self.severity == self.Severity.BLOCK or (
-            self.severity == self.Severity.OVERRIDE and self.overridden_by_id is None
-        )
+        """Whether it still stands in the way of clearance. What blocks is not overridden, but may be settled."""
+        return self.severity != self.Severity.WARN and self.overridden_by_id is None
 
 
 class Consent(models.Model):
@@ -359,12 +397,18 @@ class Delivery(models.Model):
     def __str__(self):
         return f"{self.study} to {self.destination}"
 
+    @property
+    def number_of_instances(self) -> int:
+        """Of the objects that go out: all of the study but those that its mapping leaves here."""
+        return self.study.number_of_instances - len(self.mapping.uids.get("left_out", []))
+
 
 class DeliveredInstance(models.Model):
     """What a destination said to one object: accepted, committed, found again; or why not."""
 
     delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="instances")
     instance = models.ForeignKey(Instance, models.PROTECT, related_name="+")
+    sop_instance_uid = models.CharField(max_length=UID, help_text=_("Under which the destination has it."))
     status = models.PositiveIntegerField(
         null=True, help_text=_("C-STORE status, or the reason given by STOW-RS; empty when no answer came.")
     )

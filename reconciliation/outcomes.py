@@ -4,6 +4,7 @@ One write per object would cost more than sending it. What is lost with a proces
 """
 
 import time
+from collections.abc import Mapping
 
 from django.conf import settings
 from django.db import transaction
@@ -26,13 +27,17 @@ class Overtaken(Exception):
 class Outcomes:
     """To be kept at the end, however it ends. Everything may raise Overtaken."""
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, uids: Mapping[str, str]) -> None:
+        """`uids`: key of an object to the SOP Instance UID under which it goes."""
+        self.uids = uids
         self.delivery, self.waiting, self.kept = delivery, [], time.monotonic()
         self.refused: list[Outcome] = []
 
     def tell(self, outcome: Outcome) -> None:
         said = {"status": outcome.status, "accepted": outcome.accepted, "sentence": outcome.sentence}
-        row = DeliveredInstance(delivery=self.delivery, instance_id=outcome.key, at=timezone.now(), **said)
+        uid = self.uids[outcome.key]
+        about = {"instance_id": outcome.key, "sop_instance_uid": uid, "at": timezone.now()}
+        row = DeliveredInstance(delivery=self.delivery, **about, **said)
         self.waiting.append(row)
         if outcome.final:
             self.refused.append(outcome)

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import Model
 
 from policies import audit
-from policies.rules.matching import name_key
+from policies.rules.names import name_key
 from reconciliation.dicom.header import Header
 from reconciliation.models import Finding, Study, Submission
 
@@ -30,6 +30,7 @@ FACTS = {
     "institution_name": "InstitutionName",
 }
 
+OTHER_CONTENT = "same_uid_other_content"  # the finding that two contents under one SOP Instance UID are
 DATES = ("patient_birth_date", "study_date")
 OLD_DATE = re.compile(r"(\d{4})\.(\d{2})\.(\d{2})")  # ACR-NEMA; readers still have to take it (PS3.5 6.2)
 SeriesOf = Container[tuple]  # (key of a part, Series Instance UID) of the series that are here
@@ -92,6 +93,7 @@ def _begin(header: Header, submission: Submission, parts: list[Study], *, now: d
         source=submission.source,
         submission=submission,
         received_at=now,
+        queued_at=now,
         last_arrival_at=now,
     )
     learn(part, header)
@@ -161,8 +163,9 @@ def learn(study: Study, header: Header) -> None:
     dates_shifted = header.LongitudinalTemporalInformationModified not in ("", "UNMODIFIED")
     study.deidentified = study.deidentified or header.PatientIdentityRemoved == "YES" or dates_shifted
     study.burned_in = study.burned_in or header.BurnedInAnnotation == "YES"
+    study.signed = study.signed or header.signed
     words = (name_key(study.patient_name), study.patient_id, study.accession_number, study.study_description)
     study.search_key = " ".join(words).upper()[:500]
 
 
-LEARNED = (*FACTS, "modalities", "body_parts", "deidentified", "burned_in", "search_key")
+LEARNED = (*FACTS, "modalities", "body_parts", "deidentified", "burned_in", "signed", "search_key")

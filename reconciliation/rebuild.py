@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from policies.models import Source
-from reconciliation import filing, intake, inventory, stores
+from reconciliation import filing, intake, inventory, recognition, stores
 from reconciliation.dicom.arrival import Origin
 from reconciliation.dicom.journal import Entry, Story
 from reconciliation.dicom.spool import Arrival
@@ -64,7 +64,7 @@ def _batch(submission: Submission, entries: Sequence[Entry], at: str, done: Rebu
     held = set(Instance.objects.filter(digest__in=[entry.digest for entry in entries]).values_list("digest", flat=True))
     listed = set(submission.unreadable.values_list("number", flat=True))
     missing = [entry for entry in entries if entry.digest not in held and entry.number not in listed]
-    reads = filing.worth_keeping(intake.read(list(_kept(missing, done))))
+    reads = filing.worth_keeping(recognition.recognised(intake.read(list(_kept(missing, done)))))
     outcomes = intake.write(submission, reads, kept=reads, now=parse_datetime(at))
     done.outcomes.update(outcome.outcome for outcome in outcomes)
 

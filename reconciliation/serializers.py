@@ -175,6 +175,7 @@ class StudySerializer(serializers.ModelSerializer):
             "best_class",
             "best_score",
             "contenders",
+            "new_candidate_at",
             "findings",
             "lease",
             "offered",
@@ -270,8 +271,19 @@ class ChangeSerializer(serializers.Serializer):
     group = serializers.CharField()
 
 
+class UidsSerializer(serializers.Serializer):
+    """The UIDs that do not stay as they came."""
+
+    study = serializers.DictField(child=serializers.CharField(), help_text="Old to new, in every object, at any depth.")
+    objects = serializers.DictField(
+        child=serializers.CharField(), help_text="The key of an object to its new SOP Instance UID."
+    )
+    left_out = serializers.ListField(child=serializers.CharField(), help_text="Keys of the objects that stay here.")
+
+
 class ChangesSerializer(serializers.Serializer):
     changes = ChangeSerializer(many=True)
+    uids = UidsSerializer()
 
 
 class PreviewSerializer(ChangesSerializer):
@@ -287,7 +299,7 @@ class MappingSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Mapping
-        fields = ["id", "patient", "order", "intent", "made_by", "made_at"]
+        fields = ["id", "patient", "order", "intent", "made_by", "by_policy", "made_at"]
 
 
 class DecidedSerializer(ChangesSerializer):
@@ -310,7 +322,7 @@ class DeliverySerializer(serializers.ModelSerializer):
     accepted = serializers.IntegerField(help_text="Objects that the destination has accepted.")
     committed = serializers.IntegerField(help_text="Objects that it has committed itself to.")
     counted = serializers.IntegerField(help_text="Objects that were found there again by a query.")
-    instances = serializers.IntegerField(source="study.number_of_instances")
+    instances = serializers.IntegerField(source="number_of_instances")
     retry_barred = serializers.SerializerMethodField()
 
     class Meta:

@@ -6,6 +6,7 @@ from pathlib import Path
 from django.conf import settings
 
 from reconciliation.dicom.commitment import Reports
+from reconciliation.dicom.content import Comparer
 from reconciliation.dicom.journal import Journal
 from reconciliation.dicom.reader import Reader
 from reconciliation.dicom.spool import Spool
@@ -33,6 +34,12 @@ def reports() -> Reports:
 def reader() -> Reader:
     """One guarded child for this process."""
     return Reader()
+
+
+@cache
+def comparer() -> Comparer:
+    """Another one: it decodes pixels."""
+    return Comparer()
 
 
 @cache

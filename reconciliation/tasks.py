@@ -3,7 +3,7 @@
 import logging
 
 from orders import outbound
-from reconciliation import asking, commitment, delivery, intake, matching
+from reconciliation import asking, automatic, commitment, delivery, intake, matching
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +26,14 @@ def hear(transaction_uid: str) -> None:
 
 
 def sweep() -> dict[str, int]:
-    """The minute hand: settle, propose, tell, send, hear, prove and ask what is due. One bad row never stops it."""
+    """The minute hand: settle, propose, match, tell, send, hear, prove and ask what is due.
+
+    One bad row never stops it.
+    """
     return {
         "settled": _each(intake.quiet(), intake.settle),
         "proposed": _each(matching.stale(), matching.propose),
+        "matched": _each(automatic.due(), automatic.match, counts=bool),
         "told": _each(outbound.due(), outbound.send),
         "sent": _each([one.pk for one in delivery.due()], delivery.send),
         "heard": commitment.hear(),
@@ -38,12 +42,12 @@ def sweep() -> dict[str, int]:
     }
 
 
-def _each(rows: list, step) -> int:
+def _each(rows: list, step, counts=lambda _came_of_it: True) -> int:
+    """Take a step for each row; how many were taken, of those that count."""
     done = 0
     for row in rows:
         try:
-            step(row)
-            done += 1
+            done += counts(step(row))
         except Exception:
             log.exception("The sweep could not %s %s", step.__name__, getattr(row, "pk", row))
     return done

@@ -43,6 +43,7 @@ OTHER_SPELLINGS = {
     "utf16": "UNICODE UTF-16",
     "utf32": "UNICODE UTF-32",
 } | {f"iso8859{part}": f"8859/{part}" for part in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16)}
+WIDE = {"UNICODE UTF-16", "UNICODE UTF-32"}
 UTF_IN_DOUBT = 8  # letters beyond ASCII; fewer may be UTF-8 by chance where a set has letters for its every byte
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "UNICODE UTF-32"),
@@ -82,7 +83,7 @@ def decode(raw: bytes, declared: Sequence[str]) -> Decoded:
     """Read a message whose MSH-18 has these repetitions; never raises: what cannot be read becomes U+FFFD."""
     names = [name for name in declared if name.strip()]
     if raw.isascii() and b"\x1b" not in raw:
-        return Decoded(raw.decode("ascii"), _first(names) if _first(names) not in _WIDE else ASCII)
+        return Decoded(raw.decode("ascii"), _first(names) if _first(names) not in WIDE else ASCII)
     unknown = [name for name in names if not known(name)]
     name = _first(names)
     if CODECS[name] == "iso2022_jp_ext" or (not names and b"\x1b$" in raw):
@@ -96,9 +97,6 @@ def decode(raw: bytes, declared: Sequence[str]) -> Decoded:
     return decoded
 
 
-_WIDE = {"UNICODE UTF-16", "UNICODE UTF-32"}
-
-
 def _read_as(decoded: Decoded) -> str:
     return f"read as {decoded.charset.removeprefix('UNICODE ')}"
 
@@ -110,7 +108,7 @@ def _first(names: Sequence[str]) -> str:
 
 
 def _decode(raw: bytes, name: str) -> Decoded:
-    if name in _WIDE:  # announced, but there is no byte order mark: the header itself was read byte by byte
+    if name in WIDE:  # announced, but there is no byte order mark: the header itself was read byte by byte
         name = UTF_8
     text = raw.decode("utf_8", "replace")
     if _is_utf_8(text, name):

@@ -1,4 +1,4 @@
-"""What the standard calls things and asks for, by hl7apy's tables: for people who look at a message, never for speed."""
+"""What the standard calls things and asks for, by hl7apy's tables: for people who look at a message, not for speed."""
 
 from hl7apy import SUPPORTED_LIBRARIES, load_reference
 from hl7apy.consts import VALIDATION_LEVEL
@@ -7,8 +7,8 @@ from hl7apy.parser import parse_message
 
 from orders.hl7.read import Message
 
-USUAL = "2.5.1"  # for versions that hl7apy does not have, or stumbles over
-STUMBLES = {"2.1", "2.2", "2.3", "2.7", "2.8"}
+USUAL = "2.5.1"  # for versions that hl7apy does not have
+BETTER = {"2.1": "2.3.1", "2.2": "2.3.1", "2.3": "2.3.1", "2.7": "2.8.1", "2.8": "2.8.1"}  # than those it stumbles over
 STRUCTURES = {  # table 0354, for senders that leave it out
     **{f"ADT_{event}": "ADT_A01" for event in ("A04", "A08", "A13")},
     **{f"ADT_{event}": "ADT_A05" for event in ("A14", "A28", "A31")},
@@ -44,11 +44,11 @@ def complaint(message: Message) -> str:
 
 def _normal(message: Message) -> str:
     """As hl7apy wants it: ended by CR, in a version that it knows, with the name of its structure."""
-    known = message.version in SUPPORTED_LIBRARIES and message.version not in STUMBLES
+    version = BETTER.get(message.version, message.version)
     name = f"{message.type}_{message.trigger}"
     structure = message.structure or ("ACK" if message.type == "ACK" else STRUCTURES.get(name, name))
     encoding, header = message.encoding, [*message.header.fields]
     header[9:10] = [encoding.component.join([message.type, message.trigger, structure])]
-    header[12:13] = [message.version if known else USUAL]
+    header[12:13] = [version if version in SUPPORTED_LIBRARIES else USUAL]
     lines = [encoding.field.join([header[0], *header[2:]]), *(one.raw for one in message.segments[1:])]
     return "".join(line.replace("\n", " ") + "\r" for line in lines)

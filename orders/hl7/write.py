@@ -87,6 +87,8 @@ def message(*segments: Segment, charset: str = charsets.UTF_8, encoding: Encodin
 
     `charset` (table 0211) goes into MSH-18 where there are letters beyond ASCII, and only there (ITI TF-2 C.2.2).
     """
+    if charset in charsets.WIDE:  # their bytes may end a frame
+        charset = charsets.UTF_8
     text = _text(segments, encoding)
     if not text.isascii():
         (name, fields), *others = segments

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orders", "0003_inbound"), ("orders", "0004_outbound")]
+    dependencies = [("orders", "0004_outbound")]
 
     operations = [
         migrations.CreateModel(

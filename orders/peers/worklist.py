@@ -34,7 +34,7 @@ from orders.dicom.calling import (
 )
 from orders.dicom.fragments import Body
 from orders.peers.found import Identifier, Person, Scheduled, Step, Unanswered, birth_date, literal, sex, written
-from policies.rules.matching import name_key
+from policies.rules.names import name_key
 
 C_FIND, MEDIUM, SUCCESS = 0x0020, 0x0000, 0x0000
 LONGEST_ANSWER = 256 << 10  # bytes

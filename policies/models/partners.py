@@ -212,3 +212,11 @@ class AuthorityAlias(models.Model):
 
     def __str__(self):
         return self.name
+
+    def clean(self):
+        """A name leads to one authority."""
+        own = Q(namespace_id__iexact=self.name) | Q(universal_id__iexact=self.name)
+        other = Q(name__iexact=self.name)
+        taken = AssigningAuthority.objects.filter(own).exclude(pk=self.authority_id).first()
+        if taken or AuthorityAlias.objects.filter(other).exclude(pk=self.pk).exists():
+            raise ValidationError({"name": _("This is a name of another assigning authority already.")})

@@ -95,6 +95,7 @@ class Facts(NamedTuple):
     incoming: Sequence[dict[str, Value]]
     local: LocalFacts
     importer: Importer
+    signed: bool = False
 
     @property
     def whose(self) -> str:
@@ -116,14 +117,20 @@ class Rule(NamedTuple):
 
 
 def plan(
-    incoming: Sequence[dict[str, Value]], *, local: LocalFacts, importer: Importer, rules: Sequence[Rule] | None = None
+    incoming: Sequence[dict[str, Value]],
+    *,
+    local: LocalFacts,
+    importer: Importer,
+    signed: bool = False,
+    rules: Sequence[Rule] | None = None,
 ) -> list[Change]:
     """Every change of an import by RAD-61, in order; equal values are listed too, so that in the end all objects agree.
 
-    `incoming` is one dict of `ATTRIBUTES` for the first object of each series. Raises ValueError with a sentence where
+    `incoming` is one dict of `ATTRIBUTES` for the first object of each series; `signed`: some object carries digital
+    signatures. Raises ValueError with a sentence where
     a local value cannot be written in DICOM; nothing is ever cut to fit.
     """
-    facts = Facts(incoming, local, importer)
+    facts = Facts(incoming, local, importer, signed)
     changes = []
     for rule in RULES if rules is None else rules:
         if decision := rule.decide(rule.path, facts):
@@ -264,6 +271,14 @@ def _performed_step(path: str, facts: Facts) -> Decision | None:
     return Decision(Action.SET, [item], "RAD-61: the objects point to the import step that brought them in.")
 
 
+def _signatures(path: str, facts: Facts) -> Decision | None:
+    """They hold for the object as it came (PS3.4 B.4.1.3); broken ones would speak against an honest copy."""
+    if not facts.signed:
+        return None
+    rule = "DICOM PS3.4 B.4.1.3: the header changes, so the signatures would not hold; they are kept as old values."
+    return Decision(Action.REMOVE, None, rule)
+
+
 PORTABLE_MEDIA = ("MEDIM", "Portable Media Importer Equipment")
 MODIFYING = ("109103", "Modifying Equipment")
 PURPOSES = {
@@ -335,6 +350,8 @@ RULES: tuple[Rule, ...] = (
     Rule("ProcedureCodeSequence", "study", _procedure_code),
     Rule("PerformedProcedureStepID", "study", _performed_step_id),
     Rule("ReferencedPerformedProcedureStepSequence", "study", _performed_step),
+    Rule("MACParametersSequence", "signatures", _signatures),
+    Rule("DigitalSignaturesSequence", "signatures", _signatures),
     Rule("InstanceOriginStatus", "provenance", _imported),
     Rule("InstanceCoercionDateTime", "provenance", _coerced_at),
     Rule("ContributingEquipmentSequence", "provenance", _contributing_equipment),

@@ -294,11 +294,3 @@ def _refuse_broken_signature(before: dict[int, bytes], new_ones: Mapping[int, by
 
 def _values(value) -> list:
     return [] if value is None else list(value) if isinstance(value, Sequence) else [value]
-
-
-def removal_of_signatures() -> list[Change]:
-    """The changes that take digital signatures out, for a mapping to which staff agreed. The old ones are kept in
-    Original Attributes: they prove the original, not what is made of it (PS3.4 B.4.1.3, PS3.3 C.12.1.1.9)."""
-    rule = "The digital signatures hold for the object as it came; they would break, and are kept as old values."
-    paths = ("MACParametersSequence", "DigitalSignaturesSequence")
-    return [Change(path, Action.REMOVE, [], None, rule, "provenance") for path in paths]

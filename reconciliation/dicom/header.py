@@ -101,6 +101,7 @@ class Header:
     BurnedInAnnotation: str = ""
     PatientIdentityRemoved: str = ""
     LongitudinalTemporalInformationModified: str = ""
+    signed: bool = field(default=False, kw_only=True)  # whether it carries digital signatures
     dataset_offset: int = field(default=0, kw_only=True)
     size: int = field(default=0, kw_only=True)
     problems: tuple[str, ...] = field(default=(), kw_only=True)
@@ -109,7 +110,8 @@ class Header:
 TEXT_FIELDS = {tag_for(f.name): f.name for f in fields(Header) if f.type is str and f.name != "TransferSyntaxUID"}
 NUMBER_FIELDS = {tag_for(k): k for k in ("NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated")}
 REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-WANTED = {*TEXT_FIELDS, *NUMBER_FIELDS, *PIXEL_TAGS, CHARACTER_SET, PHOTOMETRIC_INTERPRETATION}
+SIGNATURES = (0x4FFE0001, 0xFFFAFFFA)  # MAC Parameters Sequence, Digital Signatures Sequence
+WANTED = {*TEXT_FIELDS, *NUMBER_FIELDS, *PIXEL_TAGS, *SIGNATURES, CHARACTER_SET, PHOTOMETRIC_INTERPRETATION}
 
 
 def read(path: Path | str) -> Header:
@@ -130,6 +132,7 @@ def read(path: Path | str) -> Header:
             NumberOfFrames=max(1, numbers["NumberOfFrames"]) if has_pixels else 0,
             Rows=numbers["Rows"],
             Columns=numbers["Columns"],
+            signed=not found.keys().isdisjoint(SIGNATURES),
             dataset_offset=file.offset,
             size=file.size,
             problems=tuple(file.problems),

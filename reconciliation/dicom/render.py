@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import resource
 import subprocess
 import sys
@@ -27,13 +26,12 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from reconciliation.dicom.child import ENVIRONMENT, ROOT
+
 MIDDLE = -1  # as a frame number
 MEMORY, SECONDS = 1536 << 20, 20  # bytes of address space, seconds of processor time of a child
-ROOT = Path(__file__).resolve().parents[2]
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 CANNOT = "This image cannot be displayed"
-# Whoever breaks out of a decoder finds no secret: the child gets no variable of ours.
-ENVIRONMENT = {"PATH": os.defpath, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 TOLD = 3  # exit status of a child that says why on standard output
 
 

@@ -7,8 +7,10 @@ from orders.serializers import Known
 from policies.consent import Basis, Purpose
 from policies.models import Destination, Intent, Reason, RetentionRule
 from policies.rules.matching import Class
+from reconciliation.renaming import Doubled
 
 ORDERS = Order.objects.select_related("patient").prefetch_related("patient__identifiers")
+TOLD_ORDERS = ORDERS.prefetch_related("notices__system", "notices__order")
 PATIENTS = Patient.objects.prefetch_related("identifiers")
 
 
@@ -29,6 +31,7 @@ class StudyFilters(Cursor):
     source = serializers.UUIDField(required=False)
     modality = serializers.RegexField(r"^[A-Z0-9_ ]{1,16}$", required=False)
     mine = serializers.BooleanField(default=False, help_text="Those on which you hold the lease.")
+    new = serializers.BooleanField(default=False, help_text="Those with a new candidate that nobody saw.")
     q = serializers.CharField(
         default="", max_length=200, help_text="Words of the name, an identifier, a number, a UID."
     )
@@ -63,6 +66,10 @@ class TakeLease(serializers.Serializer):
     reason = serializers.CharField(default="", allow_blank=True, help_text="Needed to take it over from somebody.")
 
 
+class CancelOrder(serializers.Serializer):
+    reason = serializers.CharField(max_length=200, help_text="The order system is told.")
+
+
 class Choice(serializers.Serializer):
     """An order, or a patient alone for an import without an order."""
 
@@ -70,7 +77,26 @@ class Choice(serializers.Serializer):
     patient = Known(queryset=PATIENTS, default=None, allow_null=True)
 
 
-class MapStudy(Choice, Seen):
+class Uids(serializers.Serializer):
+    """Who chooses anything here must hold the power to override."""
+
+    new_uids = serializers.BooleanField(
+        default=False,
+        help_text="New UIDs for those of study, series, objects and frames of reference that are not valid.",
+    )
+    doubled = OneOf(
+        [("", "leave it open"), *Doubled.choices],
+        default="",
+        allow_blank=True,
+        help_text="Which goes out where two contents came under one SOP Instance UID. Until it is said, that blocks.",
+    )
+
+
+class Plan(Choice, Uids):
+    """What a preview is asked for."""
+
+
+class MapStudy(Plan, Seen):
     intent = OneOf(Intent.choices)
     shown = serializers.CharField(
         default="", allow_blank=True, help_text="From preview/: refused when the changes would be others by now."

@@ -1,6 +1,7 @@
 """REST: studies, and every step that a person takes with them. Each call is one verb of the belt."""
 
 import logging
+from dataclasses import asdict
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
@@ -10,7 +11,7 @@ from rest_framework.views import APIView
 
 from orders.models import Lookup
 from policies import audit
-from reconciliation import asking, clearance, delivery, intake, lease, mapping, matching, queue, release
+from reconciliation import asking, clearance, delivery, intake, lease, mapping, matching, queue, release, renaming
 from reconciliation import serializers as shapes
 from reconciliation.models import Delivery, Study
 from reconciliation.views import api_bodies as bodies
@@ -51,16 +52,21 @@ def shown(request: Request, key) -> Response:
     return Response(represented(request, key))
 
 
+def of_uids(given: dict) -> renaming.Choice:
+    return renaming.Choice(new_uids=given["new_uids"], doubled=given["doubled"])
+
+
 def as_json(changes: list) -> list[dict]:
     return [change.to_json() for change in changes]
 
 
 @call("GET", gives=page_of(shapes.StudySerializer), filters=bodies.StudyFilters)
 def studies(request: Request) -> Response:
-    """The studies that you may see, newest first."""
+    """The studies that you may see, newest first; above them those with a new candidate that nobody saw."""
     given = filters(bodies.StudyFilters, request)
     asked = {name: str(value) for name, value in given.items() if value}
-    return paged(whole(queue.studies(request.user, asked)), shapes.StudySerializer, request, cursor=given["cursor"])
+    rows = whole(queue.studies(request.user, asked))
+    return paged(rows, shapes.StudySerializer, request, cursor=given["cursor"], by="queued_at")
 
 
 @call("GET", gives=shapes.StudySerializer)
@@ -89,7 +95,7 @@ def proposals(request: Request, key) -> Response:
     """Candidates with their evidence, the best first. Nothing is chosen by them."""
     study = queue.get(request.user, key)
     matching.refresh(study)
-    rows = study.proposals.select_related("patient", "order__patient")
+    rows = study.proposals.filter(patient__merged_into=None).select_related("patient", "order__patient")
     found = rows.prefetch_related("patient__identifiers", "order__patient__identifiers")
     return listed(found, shapes.ProposalSerializer, request)
 
@@ -108,12 +114,14 @@ class LookUp(APIView):
         return Response(shapes.LookupSerializer(row or Lookup()).data)
 
 
-@call("GET", gives=shapes.PreviewSerializer, filters=bodies.Choice)
+@call("GET", gives=shapes.PreviewSerializer, filters=bodies.Plan)
 def preview(request: Request, key) -> Response:
     """The changes that mapping to this order or patient would make. Nothing is stored."""
-    given = filters(bodies.Choice, request)
-    found = mapping.preview(queue.get(request.user, key), **given)
-    return Response({"changes": as_json(found), "shown": mapping.fingerprint(found)})
+    given, study = filters(bodies.Plan, request), queue.get(request.user, key)
+    renamed = renaming.plan(study, of_uids(given))
+    found = mapping.preview(study, order=given["order"], patient=given["patient"])
+    shown = mapping.fingerprint(found, renamed)
+    return Response({"changes": as_json(found), "uids": asdict(renamed), "shown": shown})
 
 
 @call("POST", takes=bodies.MapStudy, gives=shapes.MappedSerializer)
@@ -121,7 +129,15 @@ def map_study(request: Request, key) -> Response:
     """Map the study to an order, or to a patient without one; answers with the changes that follow."""
     given = body(bodies.MapStudy, request)
     choice = {name: given[name] for name in ("order", "patient", "intent", "shown")}
-    made = mapping.apply(seen(request, key, given), by=request.user, **choice)
+    made = mapping.apply(seen(request, key, given), by=request.user, uids=of_uids(given), **choice)
+    uids = asdict(renaming.of(made))
+    return Response({"study": represented(request, key), "changes": made.changes, "uids": uids})
+
+
+@call("POST", takes=bodies.Seen, gives=shapes.MappedSerializer)
+def map_again(request: Request, key) -> Response:
+    """The same order and purpose for the record that the patient's was merged into, in one step."""
+    made = mapping.again(seen(request, key, body(bodies.Seen, request)), by=request.user)
     return Response({"study": represented(request, key), "changes": made.changes})
 
 
@@ -130,7 +146,8 @@ def changes(request: Request, key) -> Response:
     """The mapping that stands and its changes, as they will be or were sent; none while the study is not mapped."""
     made = queue.get(request.user, key).mapping
     stands = made and shapes.MappingSerializer(made).data
-    return Response({"mapping": stands, "changes": made.changes if made else []})
+    uids = asdict(renaming.of(made))
+    return Response({"mapping": stands, "changes": made.changes if made else [], "uids": uids})
 
 
 @call("POST", takes=bodies.UnmapStudy, gives=shapes.StudySerializer)

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
+from orders import outbound
 from orders.models import Order, Patient
 from policies import audit, authority, retention
 from policies.consent import Basis, Purpose
@@ -15,9 +16,21 @@ from policies.models import Destination, Intent, Power, Procedure, Reason, Reten
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.matching import Class
 from policies.rules.quality import Severity
-from reconciliation import asking, clearance, delivery, forms, lease, mapping, queue, workflow
+from reconciliation import (
+    asking,
+    clearance,
+    delivery,
+    forms,
+    lease,
+    local,
+    mapping,
+    ordering,
+    queue,
+    renaming,
+    workflow,
+)
 from reconciliation.models import Delivery, Finding, Study
-from reconciliation.views import cards, pictures, rewriting, searches
+from reconciliation.views import cards, news, pictures, rewriting, searches
 
 State = Study.State
 WORDS = {verb: step.words for verb, step in workflow.MOVES.items()}
@@ -71,6 +84,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
         **_overriding(request, study, findings),
         "first_part": _first_part(request, study),
         "history": audit.history(study)[:HISTORY],
+        "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
         "reasons": Reason.objects.filter(active=True) if "reject" in offered else (),
         **_going_on(request, study, did),
     }
@@ -130,16 +144,17 @@ def _going_on(request: HttpRequest, study: Study, did: str) -> dict:
 def _undecided(request: HttpRequest, study: Study, choice: str) -> dict:
     words, foreign = searches.recall(request)
     chosen = forms.chosen(choice)
+    board = cards.board(study, words=words, choice=choice if chosen else "")
     return {
-        "board": cards.board(study, words=words, choice=choice if chosen else ""),
+        "board": board,
+        "watched": news.shown_of(study, board),
         "choice": choice if chosen else "",
         "words_searched": words,
         "foreign": foreign,
         "intents": Intent.choices,
         **_procedures(study),
         **_looked_up(request, study),
-        "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
-        **(_preview(study, chosen) if chosen else {}),
+        **(_preview(request, study, chosen) if chosen else {}),
     }
 
 
@@ -154,25 +169,37 @@ def _looked_up(request: HttpRequest, study: Study) -> dict:
 
 
 def _procedures(study: Study) -> dict:
-    """Those for the modality of the study first; the only one for it is ready to be taken."""
+    """Those for the modality of the study first; the proposed one is ready to be taken."""
     found = list(Procedure.objects.filter(active=True))
-    fitting = [one for one in found if one.modality in study.modalities]
     found.sort(key=lambda one: (one.modality not in study.modalities, bool(one.modality), one.meaning))
-    return {"procedures": found, "fitting": fitting[0] if len(fitting) == 1 else None}
+    return {"procedures": found, "proposed": ordering.proposed_procedure(study) if found else None}
 
 
-def _preview(study: Study, chosen: Order | Patient) -> dict:
-    against = _against(study, chosen)
+def _preview(request: HttpRequest, study: Study, chosen: Order | Patient) -> dict:
+    """What mapping to the candidate would change, under the choice about UIDs that the address names."""
+    asked = renaming.Choice("new_uids" in request.GET, request.GET.get("doubled", ""))
+    found = {**_against(study, chosen), **_uids(request, study, asked), "preview": True}
     try:
         changes = mapping.preview(study, **{chosen._meta.model_name: chosen})
-    except Invalid as refusal:
-        return {"cannot": str(refusal), **against}
+        renamed = renaming.plan(study, asked)
+    except (Invalid, Conflict) as refusal:
+        return {"cannot": str(refusal), **found}
     return {
-        **against,
-        "groups": rewriting.groups(changes),
+        **found,
+        "groups": rewriting.of_uids(study, renamed) + rewriting.groups(changes),
         "number_of_changes": len(changes),
-        "preview": True,
-        "shown": mapping.fingerprint(changes),
+        "shown": mapping.fingerprint(changes, renamed),
+    }
+
+
+def _uids(request: HttpRequest, study: Study, asked: renaming.Choice) -> dict:
+    """What may be chosen about UIDs, where there is something to choose."""
+    return {
+        "asked": asked,
+        "doubled": len(renaming.doubled(study)),
+        "contents": renaming.Doubled.choices,
+        "invalid_uids": len(renaming.invalid(study)),
+        "may_not_override": authority.why_not(request.user, Power.OVERRIDE, source=study.source),
     }
 
 
@@ -186,13 +213,31 @@ def _against(study: Study, chosen: Order | Patient) -> dict:
 def _decided(request: HttpRequest, study: Study, choice: str) -> dict:
     changes = mapping.changes(study.mapping) if study.mapping else []
     decided = {
-        "groups": rewriting.groups(changes),
+        "groups": rewriting.of_uids(study, renaming.of(study.mapping)) + rewriting.groups(changes),
         "number_of_changes": len(changes),
+        "watched": news.shown_of(study),
+        "told": _told(study),
         **_evidence(study),
+        **_changed(study),
     }
     if study.retention:
         decided["keep_until"] = retention.until(study.received_at.date(), study.retention.period)
     return decided
+
+
+def _changed(study: Study) -> dict:
+    """What our side says otherwise since the study was mapped, and into whom its patient was merged."""
+    if study.state not in (State.MAPPED, State.CLEARED):
+        return {}
+    survivor = local.survivor(study.local_patient)
+    changed = local.why_changed(study.mapping)
+    return {"changed": changed, "survivor": survivor if survivor != study.local_patient else None}
+
+
+def _told(study: Study) -> dict | None:
+    """What the order system says to the order that the study is mapped to, where that was generated here."""
+    notice = study.order and study.order.notices.select_related("system", "order").first()
+    return notice and {"order": study.order, "notice": notice, "awaited": notice.state in outbound.UNSETTLED}
 
 
 def _evidence(study: Study) -> dict:
@@ -289,7 +334,8 @@ def changes(request: HttpRequest, key) -> HttpResponse:
     chosen = forms.chosen(choice)
     if chosen is None:
         raise Invalid("This candidate is not known here any more. Load the page again.")
-    return render(request, "reconciliation/_changes.html", {"study": study, **_preview(study, chosen)})
+    found = {"study": study, "choice": choice, **_preview(request, study, chosen)}
+    return render(request, "reconciliation/_changes.html", found)
 
 
 @require_POST

@@ -27,9 +27,13 @@ def told(status: int | None = 0) -> list[Outcome]:
     return [Outcome(str(key), status, "", accepted=status == 0) for key in keys]
 
 
+def uids() -> dict[str, str]:
+    return {str(one.pk): one.sop_instance_uid for one in Instance.objects.all()}
+
+
 def test_a_batch_is_written_when_it_is_full(claimed, monkeypatch):
     monkeypatch.setattr(outcomes, "AT_ONCE", 3)
-    said = Outcomes(claimed)
+    said = Outcomes(claimed, uids())
     written = []
     for outcome in told():
         said.tell(outcome)
@@ -40,14 +44,14 @@ def test_a_batch_is_written_when_it_is_full(claimed, monkeypatch):
 
 def test_nothing_waits_longer_than_it_may(claimed, monkeypatch):
     monkeypatch.setattr(outcomes, "SECONDS", 0)
-    said = Outcomes(claimed)
+    said = Outcomes(claimed, uids())
     said.tell(told()[0])
 
     assert DeliveredInstance.objects.count() == 1
 
 
 def test_a_batch_takes_few_queries_whatever_its_size(claimed, django_assert_max_num_queries):
-    said = Outcomes(claimed)
+    said = Outcomes(claimed, uids())
     for outcome in told():
         said.tell(outcome)
 
@@ -57,7 +61,7 @@ def test_a_batch_takes_few_queries_whatever_its_size(claimed, django_assert_max_
 
 def test_what_is_told_again_replaces_what_was_told_and_counts(claimed):
     for status in (None, 0xA700, 0):
-        said = Outcomes(claimed)
+        said = Outcomes(claimed, uids())
         for outcome in told(status):
             said.tell(outcome)
         said.keep()
@@ -67,7 +71,7 @@ def test_what_is_told_again_replaces_what_was_told_and_counts(claimed):
 
 
 def test_nothing_is_written_for_a_delivery_that_another_worker_has(claimed):
-    said = Outcomes(claimed)
+    said = Outcomes(claimed, uids())
     said.tell(told()[0])
     Delivery.objects.update(attempts=F("attempts") + 1)
 
@@ -79,7 +83,7 @@ def test_nothing_is_written_for_a_delivery_that_another_worker_has(claimed):
 def test_the_lease_is_renewed_while_nothing_is_told(claimed, settings):
     Delivery.objects.update(lease_until=None)
     settings.DELIVERY_LEASE_SECONDS = 0
-    Outcomes(claimed).idle()
+    Outcomes(claimed, uids()).idle()
 
     claimed.refresh_from_db()
     assert claimed.lease_until is not None

@@ -104,7 +104,7 @@ def test_a_supplier_that_hangs_up_is_a_sentence():
     def exchange(raw):
         raise mllp.NoAnswer("127.0.0.1:1 hung up without an answer.")
 
-    with pytest.raises(Unanswered, match="EMR at .* hung up"):
+    with pytest.raises(Unanswered, match=r"EMR at .* hung up"):
         people(exchange, WAY, by_identifier(Identifier("1", "HOSP")))
 
 

@@ -20,7 +20,7 @@ AT = "20251124120000.000000+0000"
 PROVENANCE = ("OriginalAttributesSequence", "ContributingEquipmentSequence")
 
 
-def plan(name: str = "Muster^Maria", **facts) -> list[Change]:
+def plan(name: str = "Muster^Maria", *, signed: bool = False, **facts) -> list[Change]:
     local = LocalFacts(
         **{
             "PatientName": name,
@@ -38,7 +38,7 @@ def plan(name: str = "Muster^Maria", **facts) -> list[Change]:
         | facts
     )
     importer = Importer("Maker", "Our Hospital", "GATE1", "IMGSHARE", "Elsewhere", "ELSEWHERE", "upload", AT)
-    return coercion.plan([{"PatientID": "OLD1"}], local=local, importer=importer)
+    return coercion.plan([{"PatientID": "OLD1"}], local=local, importer=importer, signed=signed)
 
 
 def only(*paths: str, changes: list[Change] | None = None) -> list[Change]:

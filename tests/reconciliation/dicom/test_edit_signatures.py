@@ -4,7 +4,6 @@ import pytest
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from reconciliation.dicom import edit
-from reconciliation.dicom.coerce import removal_of_signatures
 from reconciliation.dicom.edit import CannotWrite
 from tests.reconciliation.dicom.edits import checked, ct, item, old_values, plan, saved, undone, values
 
@@ -36,7 +35,7 @@ def test_signatures_go_when_the_mapping_says_so_and_are_kept_as_old_values(synta
     ds = signed()
     original = saved(ds, tmp_path / "a.dcm", syntax)
 
-    made_ds = checked(original, [*plan(), *removal_of_signatures()], tmp_path)
+    made_ds = checked(original, plan(signed=True), tmp_path)
 
     assert "DigitalSignaturesSequence" not in made_ds
     assert "MACParametersSequence" not in made_ds
@@ -48,7 +47,7 @@ def test_signatures_go_when_the_mapping_says_so_and_are_kept_as_old_values(synta
 def test_without_a_signature_the_removal_changes_nothing(tmp_path):
     original = saved(ct(), tmp_path / "a.dcm")
 
-    assert edit.make(original, [*plan(), *removal_of_signatures()]) == edit.make(original, plan())
+    assert edit.make(original, plan(signed=True)) == edit.make(original, plan())
 
 
 def test_a_signature_inside_a_part_that_changes_is_not_broken_silently_either(tmp_path):
@@ -58,7 +57,7 @@ def test_a_signature_inside_a_part_that_changes_is_not_broken_silently_either(tm
     with pytest.raises(CannotWrite, match="signature of its own"):
         edit.make(original, plan(), uids=uids)
 
-    made_ds = checked(original, [*plan(), *removal_of_signatures()], tmp_path, uids)
+    made_ds = checked(original, plan(signed=True), tmp_path, uids)
 
     assert "DigitalSignaturesSequence" not in made_ds.ReferencedImageSequence[0]
     assert old_values(made_ds).ReferencedImageSequence == ds.ReferencedImageSequence

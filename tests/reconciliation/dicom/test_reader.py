@@ -122,7 +122,7 @@ def test_an_object_that_kills_two_children_is_given_up_with_a_sentence(new_reade
 
 
 def test_a_reader_that_cannot_start_blames_no_object(new_reader, tmp_path, monkeypatch):
-    monkeypatch.setattr(reader, "ROOT", tmp_path)  # where our own program is not
+    monkeypatch.setattr("reconciliation.dicom.child.ROOT", tmp_path)  # where our own program is not
     with pytest.raises(OSError, match="cannot be started"):
         new_reader().read([CT])
 

@@ -19,7 +19,13 @@ def sent(proof: str, **said) -> Delivery:
     one = delivery.claim(study.deliveries.get().pk)
     instance = Instance.objects.get(series__study=study)
     DeliveredInstance.objects.create(
-        delivery=one, instance=instance, accepted=True, status=0, at=timezone.now(), **said
+        delivery=one,
+        instance=instance,
+        sop_instance_uid=instance.sop_instance_uid,
+        accepted=True,
+        status=0,
+        at=timezone.now(),
+        **said,
     )
     delivery._finish(one)
     return one
