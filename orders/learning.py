@@ -46,7 +46,7 @@ class Learned:
 
 def keep(answer: Answer, *, by, outside: found.Identifier = found.NONE) -> Learned:
     """Keep what one system said. `outside` is the identifier that its cross-references are to. Can be repeated."""
-    learned, known = Learned(), domains.load()
+    learned, known = Learned(), domains.known()
     system = answer.system
     for person in answer.people[:MOST_PEOPLE]:
         _one(system, lambda person=person: _patient(person, known, system, by, learned), learned)
