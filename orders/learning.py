@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from orders.hl7 import registers
@@ -45,7 +46,7 @@ class Learned:
 
 def keep(answer: Answer, *, by, outside: found.Identifier = found.NONE) -> Learned:
     """Keep what one system said. `outside` is the identifier that its cross-references are to. Can be repeated."""
-    learned, known = Learned(), domains.load()
+    learned, known = Learned(), domains.known()
     system = answer.system
     for person in answer.people[:MOST_PEOPLE]:
         _one(system, lambda person=person: _patient(person, known, system, by, learned), learned)
@@ -214,12 +215,8 @@ def _same(said: dict, patient: Patient) -> list[Order]:
     number, issuer = said["accession_number"], said["accession_issuer"]
     if not number:
         return list(rows.filter(patient=patient, requested_procedure_id=said["requested_procedure_id"]))
-    either = {row.accession_issuer: row for row in reversed(rows.filter(accession_number=number))}
-    return [
-        row
-        for known, row in either.items()
-        if known == issuer or ("" in (known, issuer) and row.patient_id == patient.pk)
-    ]
+    unsaid = Q(patient=patient) if not issuer else Q(patient=patient, accession_issuer="")
+    return list(rows.filter(Q(accession_issuer=issuer) | unsaid, accession_number=number))
 
 
 def _is_import(said: dict) -> bool:

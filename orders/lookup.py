@@ -90,7 +90,7 @@ class Systems:
 def ask(question: Question, systems: Systems | None = None) -> list[Answer]:
     """Demographics first, for the identifiers by which worklists are asked. No row is read or written meanwhile."""
     systems = systems or Systems()
-    known = domains.load()
+    known = domains.known()
     named = replace(question, outside=_canonical(question.outside, known))
     first = together([(one, _demographics(one, named, known)) for one in systems.demographics])
     people = [person for answer in first for person in answer.people if named.could_be(person)]
@@ -142,7 +142,7 @@ def _try_worklist(row: Worklist) -> Callable[[], Answer]:
 
 
 def _try_demographics(row: DemographicsSource) -> Callable[[], Answer]:
-    found = _demographics(row, Question(name="Test^Test"), domains.load())
+    found = _demographics(row, Question(name="Test^Test"), domains.known())
 
     def call() -> Answer:
         return Answer(row, more=f"{row} answers, and knows {len(found().people)} people by the name of Test Test.")
@@ -162,7 +162,7 @@ def _issued(people: Iterable[Person], known: domains.Domains, default: str) -> l
 def _named(found: Iterable[Identifier], known: domains.Domains, default: str) -> tuple[Identifier, ...]:
     """An address that nobody has called an alias of a domain names none of ours."""
     named = [replace(one, issuer=known.canonical(one.issuer, one.universal_id) or default) for one in found]
-    ours = set(known.names.values())
+    ours = known.universal.keys()
     return tuple(one for one in named if one.issuer and (one.universal_id_type != "URI" or one.issuer in ours))
 
 

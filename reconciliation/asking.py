@@ -94,7 +94,7 @@ def _asked(row: Lookup, study: Study | None, systems: Systems) -> tuple[list[Ans
     answers = [] if question.is_empty else lookup.ask(question, systems)
     learned = [learning.keep(one, by=by, outside=question.outside) for one in answers]
     if news := any(one.news for one in learned):
-        matching.propose(study)
+        matching.propose(study, news=row.by == audit.PORTAL)  # a person who asked sees what came of it
     said = [_summary(answer, one) for answer, one in zip(answers, learned, strict=True)]
     done = {"asked_at": Now(), "answers": said, "news": news, "by": audit.PORTAL}
     return answers, done | (over if _is_found(study) else {})

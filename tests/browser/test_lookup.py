@@ -37,3 +37,16 @@ def test_what_is_found_appears_while_the_page_is_open(page, sign_in, axe, tmp_pa
     expect(page.locator("#cards")).to_contain_text("WL0001")
     expect(page.get_by_role("radio", name=re.compile(other.accession_number))).to_be_checked()
     axe(page)
+
+
+def test_where_nothing_is_chosen_the_page_waits_without_a_complaint(page, sign_in):
+    study = make.study("held")
+    Worklist.objects.create(name="RIS", ae_title="RIS", host="127.0.0.1", port=a_free_port(), patience=1)
+    sign_in(page, make.user("desk"))
+    page.goto(f"/studies/{study.pk}/")
+    with page.expect_response("**/answers/**"):
+        page.get_by_role("button", name="Ask worklist and demographics").click()
+    asking.ask(study.pk)
+
+    expect(page.locator("#lookup")).to_contain_text("nothing new")
+    expect(page.locator("#lookup")).to_contain_text("does not answer")
