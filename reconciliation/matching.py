@@ -13,10 +13,11 @@ from orders import queries
 from orders.models import Order, Patient
 from policies import domains
 from policies.domains import Domains
-from policies.models import Source
+from policies.models import MatchingWeight, Source
 from policies.rules import matching as rules
 from policies.rules.fields import Evidence, Exam, Person
 from policies.rules.matching import Candidate, Class, Match
+from policies.rules.weights import DEFAULT, Weights
 from reconciliation import links, parts, reproposal
 from reconciliation.lease import SEEN
 from reconciliation.models import Finding, Proposal, Study
@@ -50,7 +51,8 @@ def look(study: Study, *, known: Domains | None = None, counts: Callable[[object
     """
     known = known or domains.known()
     linked = {key: kept for key, rows in links.of_study(study, known).items() if (kept := [*filter(counts, rows)])}
-    patients = _plausible(study, linked)
+    patients, shares = _plausible(study, linked)
+    weighing = {"weights": weights(), "shares": shares}
     who, which = person(study, known), exam(study)
     rows, found = {}, []
     for patient in patients:
@@ -58,15 +60,20 @@ def look(study: Study, *, known: Domains | None = None, counts: Callable[[object
         rows |= {str(row.pk): row for row in (patient, *orders)}
         ours = person_of(patient, known, linked.get(patient.pk, ()))
         found += _candidates(patient, ours, orders, who, which)
-    return Seen(rules.propose(who, which, found), rows, patients)
+    return Seen(rules.propose(who, which, found, **weighing), rows, patients)
 
 
-def _plausible(study: Study, linked: dict) -> list[Patient]:
+def weights() -> Weights:
+    """The defaults, or what managers set or learned in their place, among as many patients as we know."""
+    return DEFAULT.overridden(MatchingWeight.objects.all()).among(queries.population())
+
+
+def _plausible(study: Study, linked: dict) -> queries.Found:
     """Those whom the queries find, and those whom a link names; nobody who was merged into somebody else."""
-    asked = {"name": study.patient_name, "birth_date": study.patient_birth_date, "patient_ids": [study.patient_id]}
-    found = {patient.pk: patient for patient in queries.candidates(**asked)}
-    missing = Patient.objects.filter(pk__in=linked.keys() - found.keys()).prefetch_related("identifiers", "orders")
-    return [patient for patient in (*found.values(), *missing) if patient.merged_into_id is None]
+    found = queries.find(name=study.patient_name, birth_date=study.patient_birth_date, patient_ids=[study.patient_id])
+    missing = Patient.objects.filter(pk__in=linked.keys() - {patient.pk for patient in found.patients})
+    missing = missing.filter(merged_into=None).prefetch_related("identifiers", "orders")
+    return found._replace(patients=[*found.patients, *missing])
 
 
 def propose(study: Study, *, news: bool = True) -> list[Proposal]:
@@ -134,6 +141,7 @@ def lens() -> str:
     known = domains.known()
     issuers = Source.objects.order_by("pk").values_list("pk", "issuer")
     said = [sorted(known.names.items()), sorted(known.universal.items()), [(str(pk), issuer) for pk, issuer in issuers]]
+    said.append(list(MatchingWeight.objects.values_list("field", "level", "m", "u")))
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 

@@ -12,8 +12,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from orders.models import Order, Patient
-from policies.rules.birthdates import birth_date_variants
-from policies.rules.names import name_key
+from policies.rules import blocking
 from reconciliation.models import Lookout, Study, StudyKey
 
 MARGIN = timedelta(seconds=30)  # longer than any transaction that changes a patient or an order
@@ -26,21 +25,20 @@ LONGEST = StudyKey._meta.get_field("key").max_length
 
 def keys_asked(study: Study, patients: Iterable[Patient]) -> set[str]:
     """What a study asked for, and whom it found."""
-    asked = {f"b{day}" for day in birth_date_variants(study.patient_birth_date)}
-    asked |= {f"n{key}" for key in [name_key(study.patient_name)] if key}
+    asked = blocking.telling(blocking.asked(study.patient_name, study.patient_birth_date))
     asked |= {f"i{value}" for value in [study.patient_id] if value}
     return {key[:LONGEST] for key in asked} | {_found(patient.pk) for patient in patients}
 
 
 def keys_told(patient: Patient) -> set[str]:
     """Under what a patient is found now, and by whom they were found before."""
-    told = {f"b{patient.birth_date_da}", f"n{patient.name_key}"}
+    told = blocking.telling(blocking.keys(patient.name, patient.birth_date_da))
     told |= {f"i{one.value}" for one in (*patient.identifiers.all(), *patient.cross_references.all())}
     return {key[:LONGEST] for key in told} | {_found(patient.pk)}
 
 
 def _found(key) -> str:
-    return f"p{key.hex}"
+    return f"={key.hex}"
 
 
 def remember(study: Study, keys: set[str]) -> None:

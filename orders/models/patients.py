@@ -3,10 +3,11 @@
 import uuid
 
 from django.core.validators import RegexValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from policies.rules import blocking
 from policies.rules.names import name_key
 
 person_name = RegexValidator(r"^[^\\\x00-\x1f]+$", _("A name has no backslash and no control character."))
@@ -49,9 +50,13 @@ class Patient(models.Model):
 
     def save(self, **kwargs):
         self.name_key = name_key(self.name)[:194]  # some letters fold into many
-        if kwargs.get("update_fields") is not None:
-            kwargs["update_fields"] = {*kwargs["update_fields"], "name_key", "changed_at"}
-        super().save(**kwargs)
+        columns = kwargs.get("update_fields")
+        if columns is not None:
+            kwargs["update_fields"] = {*columns, "name_key", "changed_at"}
+        with transaction.atomic():
+            super().save(**kwargs)
+            if columns is None or {"name", "birth_date"} & set(columns):
+                PatientKey.keep(self)
 
     def clean(self):
         """People write "Family, Given"; DICOM writes Family^Given."""
@@ -114,6 +119,7 @@ class Claim(models.Model):
     since = models.CharField(max_length=250)
 
     class Meta:
+        verbose_name = _("shared identifier")
         constraints = [models.UniqueConstraint(name="a_claim_is_made_once", fields=["issuer", "value", "patient"])]
 
     def __str__(self):
@@ -121,7 +127,10 @@ class Claim(models.Model):
 
 
 class PatientKey(models.Model):
-    """A key under which a patient is found when candidates are looked for: made of the name and the birth date."""
+    """A key under which a patient is found when candidates are looked for: made of the name and the birth date.
+
+    Written by `Patient.save`; whoever writes patients in bulk calls `manage.py rekey` afterwards.
+    """
 
     patient = models.ForeignKey(Patient, models.CASCADE, related_name="keys")
     key = models.CharField(max_length=64)
@@ -131,6 +140,16 @@ class PatientKey(models.Model):
 
     def __str__(self):
         return self.key
+
+    @classmethod
+    def keep(cls, patient: Patient) -> None:
+        """Bring a patient's keys up to date; only what is new or gone is written."""
+        wanted = blocking.keys(patient.name, patient.birth_date_da)
+        kept = set(cls.objects.filter(patient=patient).values_list("key", flat=True))
+        if gone := kept - wanted:
+            cls.objects.filter(patient=patient, key__in=gone).delete()
+        new = [cls(patient=patient, key=key) for key in sorted(wanted - kept)]
+        cls.objects.bulk_create(new, ignore_conflicts=True)  # two at once may want the same
 
 
 class Merge(models.Model):

@@ -6,7 +6,7 @@ Blocks that hold more people than `LIMIT` tell nobody apart and count for little
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
 from math import log2
 from typing import TypeVar
@@ -14,6 +14,7 @@ from typing import TypeVar
 from policies.rules.birthdates import birth_date_variants, year_of
 from policies.rules.names import said
 from policies.rules.sounds import sound
+from policies.rules.weights import FEWEST
 
 NEXT_TO_NOTHING = 0.01
 LIMIT = 300  # people in a block that are looked at
@@ -47,6 +48,11 @@ def asked(name: str, birth_date: str) -> list[str]:
     return sorted(made | {f"t{one} " for one in _sounds(name)})
 
 
+def telling(made: Iterable[str]) -> set[str]:
+    """The keys of more than one name alone: those that a study and a patient share only when they could be one."""
+    return {key for key in made if key[0] not in "ws"}
+
+
 def ranked(blocks: Mapping[str, Sequence[Key]], limit: int = PLAUSIBLE) -> list[Key]:
     """Those found, the likeliest first: in many blocks, or in small ones. Of a block, `LIMIT` + 1 are enough."""
     bits: dict[Key, float] = defaultdict(float)
@@ -60,7 +66,7 @@ def ranked(blocks: Mapping[str, Sequence[Key]], limit: int = PLAUSIBLE) -> list[
 def shares(blocks: Mapping[str, Sequence[Hashable]], patients: int) -> dict[str, float]:
     """How many of the patients bear a name, by its sound, where it is so rare that the block holds them all."""
     counted = {key[1:]: len(block) for key, block in blocks.items() if key.startswith("w")}
-    return {name: max(1, n) / max(patients, 1) for name, n in counted.items() if n <= LIMIT}
+    return {name: max(1, n) / max(patients, FEWEST) for name, n in counted.items() if n <= LIMIT}
 
 
 def _sounds(name: str) -> set[str]:
