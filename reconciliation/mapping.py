@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from orders import outbound
 from orders.models import Order, Patient
+from orders.patients import root
 from policies import audit, authority
 from policies.models import Intent, MatchingPolicy, Power, User
 from policies.problems import Conflict, Denied, Invalid
@@ -183,7 +184,7 @@ def again(study: Study, *, by: User) -> Mapping:
 
     When that is refused after the mapping was undone, the study is held: nothing stays with the old record.
     """
-    patient, order, intent = local.survivor(study.local_patient), study.order, study.intent
+    patient, order, intent = root(study.local_patient), study.order, study.intent
     if patient == study.local_patient:
         raise Conflict("The patient of this study was not merged. Look at it again.")
     if order and (not order.is_open or order.patient_id != patient.pk):

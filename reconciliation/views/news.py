@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import uuid
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -59,22 +60,22 @@ def show(request: HttpRequest, key) -> HttpResponse:
 
 
 def _told(study: Study, seen: list[list[str]]) -> list[str]:
-    digests = {kind: {key: digest for name, key, digest in seen if name == kind} for kind in FACTS}
+    digests = {kind: {_key(key): digest for name, key, digest in seen if name == kind} for kind in FACTS}
     told = []
     for kind, (rows, facts, say) in FACTS.items():
-        keys = [key for key in digests[kind] if _is_key(key)]
-        told += [say(row) for row in rows.filter(pk__in=keys) if _digest(facts(row)) != digests[kind][str(row.pk)]]
+        found = rows.filter(pk__in=digests[kind])
+        told += [say(row) for row in found if _digest(facts(row)) != digests[kind][row.pk]]
     waits = [since for name, _key, since in seen if name == "candidate"]
     if waits and study.new_candidate_at and str(study.new_candidate_at) not in waits:
         told.append("There is a new candidate.")
     return told
 
 
-def _is_key(text: str) -> bool:
+def _key(text: str) -> uuid.UUID | None:
     try:
-        return bool(Patient._meta.pk.to_python(text))
+        return uuid.UUID(text)
     except ValueError:
-        return False
+        return None
 
 
 def _say_patient(patient: Patient) -> str:

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from orders import outbound
 from orders.models import Order, Patient
+from orders.patients import root
 from policies import audit, authority, retention
 from policies.consent import Basis, Purpose
 from policies.models import Destination, Intent, Power, Procedure, Reason, RetentionRule, User
@@ -229,7 +230,7 @@ def _changed(study: Study) -> dict:
     """What our side says otherwise since the study was mapped, and into whom its patient was merged."""
     if study.state not in (State.MAPPED, State.CLEARED):
         return {}
-    survivor = local.survivor(study.local_patient)
+    survivor = root(study.local_patient)
     changed = local.why_changed(study.mapping)
     return {"changed": changed, "survivor": survivor if survivor != study.local_patient else None}
 

@@ -220,7 +220,7 @@ def test_a_higher_margin_or_probability_leaves_more_to_people(approved):
 
     approved.least_probability = 1.0
 
-    assert "less probable than" in why_left(study, approved)
+    assert "less certain than the policy asks" in why_left(study, approved)
 
 
 @pytest.mark.django_db(transaction=True)
