@@ -40,6 +40,7 @@ STATION_NAME = env.str("IMGSHARE_STATION_NAME", "IMGSHARE")
 SETTLE_SECONDS = env.int("IMGSHARE_SETTLE_SECONDS", 60)
 LEASE_SECONDS = env.int("IMGSHARE_LEASE_SECONDS", 120)
 DELIVERY_LEASE_SECONDS = env.int("IMGSHARE_DELIVERY_LEASE_SECONDS", 600)
+JOB_SECONDS = env.int("IMGSHARE_JOB_SECONDS", 6 * 3600)
 
 DEBUG = env.bool("IMGSHARE_DEBUG", False)
 ALLOWED_HOSTS = env.list("IMGSHARE_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
@@ -188,15 +189,16 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
-# retry counts from the moment a job is taken into the local queue: longer than timeout x 2, or jobs run twice.
+# A delivery may take hours: its lease, renewed while bytes flow, tells that its worker lives; the time-out only ends
+# what hangs. retry counts from when a job is taken into the local queue: longer than timeout x 2, or jobs run twice.
 Q_CLUSTER = {
     "name": "imgshare",
     "orm": "default",
     "workers": env.int("IMGSHARE_WORKERS", 2),
     "bulk": 1,
     "queue_limit": 1,
-    "timeout": DELIVERY_LEASE_SECONDS,
-    "retry": DELIVERY_LEASE_SECONDS * 2 + 300,
+    "timeout": JOB_SECONDS,
+    "retry": JOB_SECONDS * 2 + 300,
     "max_attempts": 4,
     "ack_failures": False,
     "save_limit": 1000,
