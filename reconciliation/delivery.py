@@ -106,11 +106,11 @@ def _send(delivery: Delivery) -> None:
 
 def _over_its_protocol(delivery: Delivery, objects: list[scu.Outgoing], outcomes: Outcomes) -> None:
     to, told = delivery.destination, {"told": outcomes.tell, "idle": outcomes.idle}
-    if to.protocol == Destination.Protocol.STOW:
-        web.send(site(to, to.stow_url), objects, **told)
-        return
     scratch = settings.CACHE_DIR / "outgoing"
     scratch.mkdir(parents=True, exist_ok=True)
+    if to.protocol == Destination.Protocol.STOW:
+        web.send(site(to, to.stow_url), objects, scratch=scratch, **told)
+        return
     scu.send(_peer(delivery), objects, associations=to.associations, scratch=scratch, **told)
 
 

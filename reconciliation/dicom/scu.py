@@ -18,6 +18,7 @@ from typing import NamedTuple
 from pydicom.uid import UID
 from pynetdicom.sop_class import Verification
 
+from reconciliation.dicom import plain
 from reconciliation.dicom.calling import (
     CONTEXTS,
     ERROR_COMMENT,
@@ -278,8 +279,8 @@ def _body(assoc: Association, plainer: Plainer, each: Outgoing, made: Made, orig
     length = made.size - made.dataset_offset
     if each.own not in assoc.accepted:
         context, taken = assoc.accepted[each.plain]
-        said = f"Sent as {UID(taken).name}: {_not_taken(assoc, each)}."
-        return context, _anew(plainer, each, made, taken), said
+        how = plain.told(taken, each.TransferSyntaxUID, _not_taken(assoc, each))
+        return context, _anew(plainer, each, made, taken), how
     context, taken = assoc.accepted[each.own]
     if length % 2 and taken in PLAIN:
         with suppress(NotPlain):
