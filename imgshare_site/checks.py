@@ -144,7 +144,7 @@ def worker_outlives_a_lease(**kwargs) -> list[CheckMessage]:
         Error(
             f"The worker ends a job after {settings.JOB_SECONDS} s, before the lease of a delivery has run out.",
             hint="Set IMGSHARE_JOB_SECONDS to the longest time that an object may take on your slowest line.",
-            id="imgshare.E010",
+            id="imgshare.E011",
         )
     ]
 

@@ -120,7 +120,7 @@ def test_a_worker_that_retries_too_early_is_refused(settings, retry, refused):
 def test_a_worker_that_is_ended_with_its_lease_is_refused(settings, job, refused):
     settings.JOB_SECONDS, settings.DELIVERY_LEASE_SECONDS = job, 600
 
-    assert ids(checks.worker_outlives_a_lease()) == ["imgshare.E010"] * refused
+    assert ids(checks.worker_outlives_a_lease()) == ["imgshare.E011"] * refused
 
 
 @pytest.mark.parametrize("name", checks.WAITS)
