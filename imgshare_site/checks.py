@@ -11,18 +11,18 @@ from pathlib import Path
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
-PORTS = {"HTTP_PORT": "IMGSHARE_HTTP_PORT", "DICOM_PORT": "IMGSHARE_DICOM_PORT", "PACS_PORT": "IMGSHARE_PACS_PORT"}
+PORTS = {f"{door}_PORT": f"IMGSHARE_{door}_PORT" for door in ("HTTP", "DICOM", "MLLP", "PACS")}
 WAITS = {
     "SETTLE_SECONDS": "IMGSHARE_SETTLE_SECONDS",
     "LEASE_SECONDS": "IMGSHARE_LEASE_SECONDS",
     "DELIVERY_LEASE_SECONDS": "IMGSHARE_DELIVERY_LEASE_SECONDS",
     "JOB_SECONDS": "IMGSHARE_JOB_SECONDS",
+    "LOOKUP_SECONDS": "IMGSHARE_LOOKUP_SECONDS",
+    "MLLP_IDLE_SECONDS": "IMGSHARE_MLLP_IDLE_SECONDS",
 }
-TLS_FILES = {
-    "DICOM_TLS_CERTIFICATE": "IMGSHARE_DICOM_TLS_CERTIFICATE",
-    "DICOM_TLS_KEY": "IMGSHARE_DICOM_TLS_KEY",
-    "DICOM_TLS_AUTHORITIES": "IMGSHARE_DICOM_TLS_AUTHORITIES",
-}
+TLS_FILES = ("CERTIFICATE", "KEY", "AUTHORITIES")
+TLS_DOORS = {"DICOM": "DICOM", "MLLP": "HL7"}  # as the settings call them, and as people do
+SMALLEST_MESSAGE = 4096  # bytes; an order with its patient does not fit into less
 SECRET_KEY_LENGTH = 50
 INSECURE_PREFIX = "django-insecure-"
 
@@ -161,21 +161,41 @@ def waits_are_positive(**kwargs) -> list[CheckMessage]:
     ]
 
 
-def door_is_encrypted_wholly_or_not(**kwargs) -> list[CheckMessage]:
+def doors_are_encrypted_wholly_or_not(**kwargs) -> list[CheckMessage]:
     """Half a configuration would be a door that does not open, or one that is open to everybody."""
-    given = {variable: getattr(settings, name) for name, variable in TLS_FILES.items()}
-    if not any(given.values()):
-        return []
-    missing = [variable for variable, path in given.items() if not path]
-    unreadable = [f"{variable}={path}" for variable, path in given.items() if path and not os.access(path, os.R_OK)]
     return [
         Error(
-            f"The DICOM door is to speak TLS, but {', '.join(wrong)} {problem}.",
+            f"The {name} door is to speak TLS, but {problem}.",
             hint="Name the PEM files of our certificate, of its key, and of the authorities of our peers: all three.",
             id="imgshare.E009",
         )
-        for problem, wrong in [("is not set", missing), ("cannot be read", unreadable)]
-        if wrong
+        for door, name in TLS_DOORS.items()
+        for problem in _problems_of_tls(
+            {f"{door}_TLS_{file}": getattr(settings, f"{door}_TLS_{file}") for file in TLS_FILES}
+        )
+    ]
+
+
+def _problems_of_tls(names: list[str]) -> list[str]:
+    given = {name: getattr(settings, name) for name in names}
+    if not any(given.values()):
+        return []
+    missing = [f"IMGSHARE_{name}" for name, path in given.items() if not path]
+    unreadable = [f"IMGSHARE_{name}={path}" for name, path in given.items() if path and not os.access(path, os.R_OK)]
+    problems = [(missing, "is not set"), (unreadable, "cannot be read")]
+    return [f"{', '.join(wrong)} {problem}" for wrong, problem in problems if wrong]
+
+
+def messages_fit_through_the_door(**kwargs) -> list[CheckMessage]:
+    limits = {"MLLP_CONNECTIONS": 1, "MLLP_MESSAGE_BYTES": SMALLEST_MESSAGE}
+    return [
+        Error(
+            f"IMGSHARE_{name}={getattr(settings, name)}: the HL7 door would take no message.",
+            hint=f"Set IMGSHARE_{name} to {least} or more.",
+            id="imgshare.E010",
+        )
+        for name, least in limits.items()
+        if getattr(settings, name) < least
     ]
 
 
@@ -240,6 +260,7 @@ ALWAYS = [
     worker_retries_only_what_has_ended,
     worker_outlives_a_lease,
     waits_are_positive,
-    door_is_encrypted_wholly_or_not,
+    doors_are_encrypted_wholly_or_not,
+    messages_fit_through_the_door,
 ]
 DEPLOY = [secret_key_is_secret, pages_are_encrypted, database_is_a_server, hosts_are_named]

@@ -19,6 +19,7 @@ AE_TITLE = env.str("IMGSHARE_AE_TITLE", "IMGSHARE")
 BIND_ADDRESS = env.str("IMGSHARE_BIND_ADDRESS", "127.0.0.1")
 HTTP_PORT = env.int("IMGSHARE_HTTP_PORT", 8000)
 DICOM_PORT = env.int("IMGSHARE_DICOM_PORT", 11112)
+MLLP_PORT = env.int("IMGSHARE_MLLP_PORT", 2575)
 PACS_PORT = env.int("IMGSHARE_PACS_PORT", 11113)
 
 # The DICOM door: bytes of the largest PDU (0: any), associations of each process, processes that share the port.
@@ -32,15 +33,29 @@ DICOM_TLS_KEY = env.str("IMGSHARE_DICOM_TLS_KEY", "")
 DICOM_TLS_AUTHORITIES = env.str("IMGSHARE_DICOM_TLS_AUTHORITIES", "")
 DICOM_TLS_CIPHERS = env.str("IMGSHARE_DICOM_TLS_CIPHERS", "")
 
+# The HL7 door: connections at a time, bytes of the largest message, seconds that a connection may be silent for.
+MLLP_CONNECTIONS = env.int("IMGSHARE_MLLP_CONNECTIONS", 100)
+MLLP_MESSAGE_BYTES = env.int("IMGSHARE_MLLP_MESSAGE_BYTES", 1 << 20)
+MLLP_IDLE_SECONDS = env.int("IMGSHARE_MLLP_IDLE_SECONDS", 600)
+# With a certificate it speaks TLS and nothing else, as the DICOM door does.
+MLLP_TLS_CERTIFICATE = env.str("IMGSHARE_MLLP_TLS_CERTIFICATE", "")
+MLLP_TLS_KEY = env.str("IMGSHARE_MLLP_TLS_KEY", "")
+MLLP_TLS_AUTHORITIES = env.str("IMGSHARE_MLLP_TLS_AUTHORITIES", "")
+MLLP_TLS_CIPHERS = env.str("IMGSHARE_MLLP_TLS_CIPHERS", "")
+
 # Who we are in the objects that we rewrite (Contributing Equipment, Original Attributes).
 INSTITUTION_NAME = env.str("IMGSHARE_INSTITUTION_NAME", "Local Hospital")
 STATION_NAME = env.str("IMGSHARE_STATION_NAME", "IMGSHARE")
 
 # How long things take, in seconds.
 SETTLE_SECONDS = env.int("IMGSHARE_SETTLE_SECONDS", 60)
+HL7_SETTINGS_SECONDS = env.float("IMGSHARE_HL7_SETTINGS_SECONDS", 2.0)  # until the HL7 door sees what admin changed
 LEASE_SECONDS = env.int("IMGSHARE_LEASE_SECONDS", 120)
+NOTICE_ANSWER_SECONDS = env.int("IMGSHARE_NOTICE_ANSWER_SECONDS", 30)
+NOTICE_LEASE_SECONDS = env.int("IMGSHARE_NOTICE_LEASE_SECONDS", 120)
 DELIVERY_LEASE_SECONDS = env.int("IMGSHARE_DELIVERY_LEASE_SECONDS", 600)
 JOB_SECONDS = env.int("IMGSHARE_JOB_SECONDS", 6 * 3600)
+LOOKUP_SECONDS = env.int("IMGSHARE_LOOKUP_SECONDS", 900)  # between two look-ups for one study
 
 DEBUG = env.bool("IMGSHARE_DEBUG", False)
 ALLOWED_HOSTS = env.list("IMGSHARE_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
@@ -185,6 +200,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "ENUM_NAME_OVERRIDES": {"OrderOriginEnum": "orders.models.orders.Order.Origin"},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

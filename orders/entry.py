@@ -6,7 +6,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from orders.models import Identifier, Order, Patient
-from policies import audit, authority
+from policies import audit, authority, domains
+from policies.domains import Domains
 from policies.models import Power
 from policies.problems import Conflict, Invalid
 
@@ -37,14 +38,24 @@ def _with_one_primary(identifiers: list[dict]) -> list[dict]:
 
 
 def _identify(patient: Patient, columns: dict) -> None:
+    known = domains.known()
+    issuer = known.canonical(columns["issuer"], columns.get("universal_id", ""))
+    same = Identifier.objects.filter(value=columns["value"])
+    taken = Conflict(
+        f"The identifier {columns['value']} of {columns['issuer']} is a known patient's already. "
+        "Search for it before you register anybody."
+    )
+    if any(_issuer(one, known) == issuer.casefold() for one in same):
+        raise taken
     try:
         with transaction.atomic():
-            Identifier.objects.create(patient=patient, **columns)
+            Identifier.objects.create(patient=patient, **columns | {"issuer": issuer})
     except IntegrityError:
-        raise Conflict(
-            f"The identifier {columns['value']} of {columns['issuer']} is a known patient's already. "
-            "Search for it before you register anybody."
-        ) from None
+        raise taken from None
+
+
+def _issuer(identifier: Identifier, known: Domains) -> str:
+    return known.canonical(identifier.issuer, identifier.universal_id).casefold()
 
 
 def enter(patient: Patient, *, accession_number: str, description: str, by, **columns) -> Order:

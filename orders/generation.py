@@ -1,43 +1,96 @@
 """The reconciliation order: made here when there is none, with an accession number that is never given twice."""
 
 from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
 from pydicom.uid import generate_uid
 
-from orders.models import AccessionSequence, Order, Patient
+from orders import outbound
+from orders.models import AccessionSequence, Notice, Order, OrderSystem, Patient
+from orders.telling import by_hand
 from policies import audit, authority
-from policies.models import Power, Procedure
-from policies.problems import Conflict, Invalid
+from policies.models import Power, Procedure, Source, User
+from policies.problems import Conflict, Denied, Invalid
 
 SH_LENGTH = 16  # PS3.5 table 6.2-1: Accession Number is SH, 16 characters
+KINDS = {OrderSystem.Pattern.PLACER: Notice.Kind.NEW, OrderSystem.Pattern.FILLER: Notice.Kind.NUMBER}
 
 
 @transaction.atomic
-def generate(patient: Patient, *, procedure: Procedure, by, body_part: str = "", source=None) -> Order:
-    """A reconciliation order for this patient, with its accession number and its own Study Instance UID."""
+def generate(
+    patient: Patient,
+    *,
+    procedure: Procedure,
+    by: User,
+    body_part: str = "",
+    source: Source | None = None,
+    reason: str = "",
+    referring_physician: str = "",
+) -> Order:
+    """A reconciliation order for this patient, with a number of ours and its own Study Instance UID.
+
+    The number is its accession number, unless the active order system gives that one: then it is the placer's, and
+    the order waits. The order system is told once this transaction has been committed.
+    """
     authority.require(by, Power.ORDER, source=source)
     if not procedure.active:
         raise Invalid(f"The procedure {procedure} is no longer in use. Choose another.")
     if patient.identifier() is None:
         raise Invalid(f"{patient} has no identifier of ours. Register the patient first.")
-    number, issuer = next_accession_number()
+    system, (number, issuer) = outbound.system(), next_accession_number()
     order = Order.objects.create(
         patient=patient,
         origin=Order.Origin.GENERATED,
         for_import=True,
-        accession_number=number,
-        accession_issuer=issuer,
-        requested_procedure_id=number,
-        scheduled_procedure_step_id=number,
         procedure_code=procedure.code,
         procedure_scheme=procedure.scheme,
         description=procedure.meaning,
         modality=procedure.modality,
         body_part=body_part[:16],
         study_instance_uid=generate_uid(prefix=None),
+        reason=reason[:200],
+        referring_physician=referring_physician[:194],
         created_by=str(by),
+        **_numbered(system, number, issuer),
     )
-    audit.record(by, "generate", order, detail={"accession_number": number, "patient": str(patient.pk)})
+    if system:
+        outbound.tell(order, KINDS[system.pattern], system)
+    detail = {"number": number, "patient": str(patient.pk), "told": str(system or "")}
+    audit.record(by, "generate", order, detail=detail)
     return order
+
+
+def _numbered(system: OrderSystem | None, number: str, issuer: str) -> dict:
+    if system and system.pattern == OrderSystem.Pattern.PLACER:
+        return {"placer_order_number": number, "awaits_number": True}
+    ours = {"requested_procedure_id": number, "scheduled_procedure_step_id": number}
+    filler = {"filler_order_number": number} if system else {}
+    return {"accession_number": number, "accession_issuer": issuer} | ours | filler
+
+
+def why_not_cancel(order: Order, by: User, *, source: Source | None = None) -> Denied | Conflict | None:
+    """The refusal that `by` would meet, or None."""
+    if barred := authority.why_not(by, Power.ORDER, source=source):
+        return Denied(barred)
+    if order.origin != Order.Origin.GENERATED:
+        return Conflict(f"{order} was {order.get_origin_display()}: it is cancelled where it was made.")
+    return None if order.is_open else Conflict(f"{order} is cancelled already.")
+
+
+@transaction.atomic
+def cancel(order: Order, *, by: User, reason: str, source: Source | None = None) -> None:
+    """Cancel an order that was generated here; whoever was told of it is told of that too."""
+    if refusal := why_not_cancel(order, by, source=source):
+        raise refusal
+    if not reason.strip():
+        raise Invalid("Say why the order is cancelled: the order system is told.")
+    standing = Order.objects.filter(pk=order.pk).exclude(status=Order.Status.CANCELLED)
+    if not standing.update(status=Order.Status.CANCELLED, changed_at=timezone.now()):
+        raise Conflict(f"{order} is cancelled already.")
+    order.refresh_from_db()
+    by_hand(order, ["status"])
+    outbound.withdraw(order, because=reason.strip())
+    audit.record(by, "cancel order", order, reason=reason.strip())
 
 
 def next_accession_number() -> tuple[str, str]:
@@ -60,4 +113,5 @@ def _number(sequence: AccessionSequence, value: int) -> str:
 
 
 def _is_used(number: str, issuer: str) -> bool:
-    return Order.objects.filter(accession_number=number, accession_issuer=issuer).exists()
+    same = Q(accession_number=number, accession_issuer=issuer) | Q(placer_order_number=number)
+    return Order.objects.filter(same).exists()

@@ -1,13 +1,16 @@
 """Reading patients and orders."""
 
-from datetime import date, datetime
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
 
+from django.core.cache import cache
 from django.db.models import Q, QuerySet
 
-from orders.models import Order, Patient
-from policies.rules.matching import birth_date_variants, name_key
-
-PLAUSIBLE = 200  # candidates that are compared one by one; more than that is not a block but a town
+from orders.models import Claim, Identifier, Order, Patient, PatientKey
+from policies.rules import blocking
+from policies.rules.blocking import PLAUSIBLE
+from policies.rules.names import name_key
 
 
 def search_patients(text: str) -> QuerySet[Patient]:
@@ -18,25 +21,42 @@ def search_patients(text: str) -> QuerySet[Patient]:
     found = Q(identifiers__value__iexact=words) | Q(orders__accession_number__iexact=words)
     if key := name_key(words.replace(",", "^")):
         found |= Q(name_key__startswith=key) | Q(name_key__startswith=name_key(words.replace(" ", "^")))
-    return Patient.objects.filter(found).distinct().order_by("name_key", "pk").prefetch_related("identifiers")
+    rows = Patient.objects.filter(found, merged_into=None).distinct()
+    return rows.order_by("name_key", "pk").prefetch_related("identifiers")
+
+
+class Found(NamedTuple):
+    """Patients worth comparing, the likeliest first, and how frequent the names asked for are among all."""
+
+    patients: list[Patient]
+    shares: dict[str, float]
+
+
+def find(*, name: str, birth_date: str, patient_ids: list[str]) -> Found:
+    """Patients worth comparing: who has one of these identifiers, then who shares the smallest blocks.
+
+    Each block is read up to the size from which on it tells nobody apart, so that a town of namesakes costs nothing.
+    """
+    numbers = Identifier.objects.filter(value__in=[value for value in patient_ids if value])
+    holders = list(numbers.order_by("pk").values_list("patient_id", flat=True)[:PLAUSIBLE])
+    blocks = {key: _block(key) for key in blocking.asked(name, birth_date)}
+    keys = list(dict.fromkeys([*holders, *blocking.ranked(blocks)]))[:PLAUSIBLE]
+    rows = Patient.objects.filter(merged_into=None).prefetch_related("identifiers", "orders").in_bulk(keys)
+    return Found([rows[key] for key in keys if key in rows], blocking.shares(blocks, population()))
 
 
 def candidates(*, name: str, birth_date: str, patient_ids: list[str]) -> list[Patient]:
-    """Patients worth comparing: one of these identifiers, or a birth date that could be this one, or the same name."""
-    plausible = Q(identifiers__value__in=[value for value in patient_ids if value])
-    if days := [day for day in map(_day, birth_date_variants(birth_date)) if day]:
-        plausible |= Q(birth_date__in=days)
-    if key := name_key(name):
-        plausible |= Q(name_key=key)
-    found = Patient.objects.filter(plausible).distinct().order_by("pk")[:PLAUSIBLE]
-    return list(found.prefetch_related("identifiers", "orders"))
+    return find(name=name, birth_date=birth_date, patient_ids=patient_ids).patients
 
 
-def _day(da: str) -> date | None:
-    try:
-        return datetime.strptime(da, "%Y%m%d").date()
-    except ValueError:
-        return None
+def _block(key: str) -> list[UUID]:
+    rows = PatientKey.objects.filter(key=key).order_by("patient_id")
+    return list(rows.values_list("patient_id", flat=True)[: blocking.LIMIT + 1])
+
+
+def population() -> int:
+    """How many patients we know, as counted within the last ten minutes."""
+    return cache.get_or_set("orders.population", Patient.objects.count, timeout=600)
 
 
 def open_orders(patient: Patient) -> list[Order]:
@@ -50,3 +70,30 @@ def newest_change() -> datetime | None:
         model.objects.order_by("-changed_at").values_list("changed_at", flat=True).first() for model in (Patient, Order)
     ]
     return max((at for at in times if at), default=None)
+
+
+def shared_identifiers(patient: Patient) -> list[Identifier]:
+    """Identifiers that messages gave to this patient and to another one too: somebody has to find out whose they are.
+
+    Records that were merged since are one person, and share what they like.
+    """
+    records = _records(patient)
+    claimed = Claim.objects.filter(patient__in=records).values_list("value", "issuer")
+    others = [
+        Identifier.objects.filter(value=value, issuer=issuer).exclude(patient=patient) for value, issuer in claimed
+    ]
+    found = [one for rows in others for one in rows.select_related("patient")]
+    for one in patient.identifiers.all():
+        claims = Claim.objects.filter(value=one.value, issuer=one.issuer).exclude(patient__in=records)
+        if claims.exists():
+            found.append(one)
+    return found
+
+
+def _records(patient: Patient) -> set:
+    """The patient's own record and all that were merged into it."""
+    records, new = set(), {patient.pk}
+    while new:
+        records |= new
+        new = set(Patient.objects.filter(merged_into__in=new).values_list("pk", flat=True)) - records
+    return records

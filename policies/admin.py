@@ -8,7 +8,18 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from rest_framework.authtoken.models import TokenProxy
 
 from policies import audit
-from policies.models import Destination, Grant, LedgerLine, Procedure, Reason, RetentionRule, Source, User
+from policies.models import (
+    AssigningAuthority,
+    AuthorityAlias,
+    Destination,
+    Grant,
+    LedgerLine,
+    Procedure,
+    Reason,
+    RetentionRule,
+    Source,
+    User,
+)
 
 admin.site.site_header = "Outside images: administration"
 admin.site.site_title = "Outside images"
@@ -80,6 +91,52 @@ class Sources(Recorded):
     list_display = ["name", "ae_title", "address", "issuer", "active"]
     list_filter = ["active"]
     search_fields = ["name", "ae_title", "issuer"]
+
+
+class AliasInline(admin.TabularInline):
+    model = AuthorityAlias
+    extra = 1
+
+
+@admin.register(AssigningAuthority)
+class AssigningAuthorities(Recorded):
+    """Identifier domains. Studies that wait are compared anew when one changes."""
+
+    list_display = ["namespace_id", "universal_id", "local", "trusted", "also_called"]
+    list_filter = ["local", "trusted"]
+    search_fields = ["namespace_id", "universal_id", "aliases__name"]
+    inlines = [AliasInline]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["namespace_id", "universal_id", "universal_id_type"],
+                "description": _(
+                    "Who issues patient IDs. Two systems may write one issuer differently: list its other names as "
+                    "aliases, and numbers under any of them are numbers of this issuer."
+                ),
+            },
+        ),
+        (_("What its numbers are worth"), {"fields": ["local", "trusted"]}),
+    ]
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).prefetch_related("aliases")
+
+    @admin.display(description=_("also called"))
+    def also_called(self, authority):
+        return ", ".join(str(alias) for alias in authority.aliases.all())
+
+    def save_formset(self, request, form, formset, change):
+        old = _aliases(form.instance)
+        super().save_formset(request, form, formset, change)
+        if formset.has_changed():
+            detail = {"old": old, "new": _aliases(form.instance)}
+            audit.record(request.user, "change aliases", form.instance, detail=detail)
+
+
+def _aliases(authority: AssigningAuthority) -> list[str]:
+    return [str(alias) for alias in AuthorityAlias.objects.filter(authority=authority)]
 
 
 @admin.register(Destination)

@@ -15,8 +15,15 @@ GRANTS = {
 
 # What managers may edit in the administration; auditors may look at the same pages.
 MANAGED = {
-    "policies": ["source", "destination", "procedure", "retentionrule", "reason"],
-    "orders": ["patient", "identifier", "order", "accessionsequence"],
+    "policies": [
+        *("source", "destination", "procedure", "procedurerule", "retentionrule", "reason"),
+        *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight"),
+    ],
+    "orders": [
+        *("patient", "identifier", "order", "accessionsequence", "ordersystem", "notice"),
+        *("worklist", "demographicssource"),
+        *("feed", "message", "merge", "crossreference", "claim"),
+    ],
 }
 
 

@@ -16,11 +16,10 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from policies import audit
+from policies import audit, bell, clock
 from policies.models import Destination
-from reconciliation import bell, delivery, renaming, stores
+from reconciliation import delivery, renaming, stores
 from reconciliation.dicom import commitment, find, scu, web
-from reconciliation.lease import later
 from reconciliation.models import Commitment, DeliveredInstance, Delivery, Instance, Study
 
 log = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ def claim(key) -> Delivery | None:
     """Take a sent delivery for this worker by compare-and-set; None when it is not due or another worker has it."""
     looks = Delivery.objects.filter(pk=key).values_list("looks", flat=True).first()
     free = Delivery.objects.filter(_free(), pk=key).values("pk")
-    lease_until = later(settings.DELIVERY_LEASE_SECONDS)
+    lease_until = clock.later(settings.DELIVERY_LEASE_SECONDS)
     if not Delivery.objects.filter(pk__in=free, looks=looks).update(looks=F("looks") + 1, lease_until=lease_until):
         return None
     return Delivery.objects.select_related("study__source", "destination", "mapping").get(pk=key)

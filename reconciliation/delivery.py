@@ -19,13 +19,12 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from policies import audit, authority
+from policies import audit, authority, bell, clock
 from policies.models import Destination, Power, User
 from policies.problems import Conflict
 from policies.rules.coercion import Change
-from reconciliation import bell, mapping, renaming, stores
+from reconciliation import mapping, renaming, stores
 from reconciliation.dicom import edit, reread, scu, web
-from reconciliation.lease import later
 from reconciliation.models import DeliveredInstance, Delivery, Instance, Study
 from reconciliation.outcomes import Outcomes, Overtaken
 from reconciliation.workflow import move
@@ -54,7 +53,7 @@ def _free() -> Q:
 def claim(key) -> Delivery | None:
     """Take a delivery for this worker by compare-and-set; None when it is not due or another worker has it."""
     free = Delivery.objects.filter(_free(), pk=key).values("pk")
-    lease_until = later(settings.DELIVERY_LEASE_SECONDS)
+    lease_until = clock.later(settings.DELIVERY_LEASE_SECONDS)
     if not Delivery.objects.filter(pk__in=free, attempts=_attempts(key)).update(
         state=State.SENDING, attempts=F("attempts") + 1, lease_until=lease_until
     ):

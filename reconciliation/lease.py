@@ -4,31 +4,30 @@ Times are the database's, so that two web servers with different clocks agree. T
 person's raises the study's version: whatever that person still has on screen can no longer be committed.
 """
 
-from datetime import timedelta
-
 from django.conf import settings
 from django.db import transaction
-from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from policies import audit, authority
+from policies import audit, authority, clock
 from policies.models import Power, User
 from policies.problems import Conflict, Denied
 from reconciliation.models import Study
 
+SEEN = {"new_candidate_at": None, "queued_at": F("received_at")}  # the columns of a study whose candidates were seen
 ENDED = {"lease_by": None, "lease_since": None, "lease_until": None}  # the columns of a study that nobody has open
 WORKING_POWERS = (Power.RECONCILE, Power.RELEASE, Power.REJECT)
 
 
-def later(seconds: int):
-    """The database's time `seconds` from now."""
-    return ExpressionWrapper(Now() + Value(timedelta(seconds=seconds)), output_field=DateTimeField())
-
-
 def open_to(by: User) -> Q:
     """Studies on which nobody but `by` holds a live lease."""
-    return Q(lease_by=None) | Q(lease_by=by) | Q(lease_until__lte=Now())
+    return open_to_nobody() | Q(lease_by=by)
+
+
+def open_to_nobody() -> Q:
+    """Studies on which nobody holds a live lease."""
+    return Q(lease_by=None) | Q(lease_until__lte=Now())
 
 
 def holder(study: Study) -> User | None:
@@ -55,8 +54,8 @@ def take(study: Study, *, by: User, reason: str = "") -> None:
     if barred := why_not_take(study, by):
         raise Denied(barred)
     row = Study.objects.filter(pk=study.pk)
-    until = {"lease_until": later(settings.LEASE_SECONDS)}
-    mine = {"lease_by": by, "lease_since": Now(), **until}
+    until = {"lease_until": clock.later(settings.LEASE_SECONDS)}
+    mine = {"lease_by": by, "lease_since": Now(), **until, **SEEN}
     if (
         row.filter(lease_by=by, lease_until__gt=Now()).update(**until)
         or row.filter(Q(lease_by=None) | Q(lease_by=by)).update(**mine)

@@ -3,7 +3,10 @@
 import json
 from dataclasses import asdict
 
-from orders.models import Identifier, Order, Patient
+from django.utils import timezone
+
+from orders.models import Identifier, Merge, Order, Patient
+from orders.patients import root
 from policies.rules.coercion import LocalFacts
 from policies.rules.values import called
 from reconciliation.models import Mapping
@@ -49,9 +52,20 @@ def as_json(known: LocalFacts) -> dict:
     return json.loads(json.dumps(asdict(known)))
 
 
+def why_not_theirs(patient: Patient) -> str:
+    """Say into whom a patient was merged, when and by whom, or ""."""
+    if patient.merged_into_id is None:
+        return ""
+    merge = Merge.objects.filter(victim=patient.pk, undone_at=None).order_by("at", "pk").last()
+    when = f" on {timezone.localtime(merge.at):%Y-%m-%d %H:%M} by {merge.by}" if merge else ""
+    return f"{patient} was merged into {root(patient)}{when}."
+
+
 def why_changed(mapping: Mapping) -> str:
     """Say what the order or the patient says otherwise than when the study was mapped, or ""."""
     order, patient = mapping.order, mapping.patient
+    if merged := why_not_theirs(patient):
+        return f"{merged} This came after the study had been mapped."
     if order and not order.is_open:
         return f"The order {order} was cancelled after the study had been mapped to it."
     if order and order.patient_id != patient.pk:

@@ -7,16 +7,18 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from orders import outbound
 from orders.models import Order, Patient
+from orders.patients import root
 from policies import audit, authority
-from policies.models import Intent, Power, User
-from policies.problems import Conflict, Invalid
+from policies.models import Intent, MatchingPolicy, Power, User
+from policies.problems import Conflict, Denied, Invalid
 from policies.rules import coercion
 from policies.rules import objections as rules
 from policies.rules.coercion import Change
 from policies.rules.matching import Match
 from policies.rules.quality import Found
-from reconciliation import gate, local, matching, parts, renaming, stores
+from reconciliation import gate, links, local, matching, parts, renaming, stores
 from reconciliation.dicom import header
 from reconciliation.models import Finding, Instance, Mapping, Study
 from reconciliation.workflow import move, undecide, why_not
@@ -26,11 +28,15 @@ MANUFACTURER = "imgshare"
 
 def preview(study: Study, *, order: Order | None = None, patient: Patient | None = None) -> list[Change]:
     """The changes that a mapping would make. With an order it is a scheduled import, with a patient alone an
-    unscheduled one (IHE RAD-61). Raises `Invalid` when they cannot be made."""
+    unscheduled one (IHE RAD-61). Raises `Invalid` or `Conflict` when they cannot be made."""
     if order is not None and not order.is_open:
         raise Invalid(f"The order {order} was cancelled. Choose another one.")
+    if order is not None and (waiting := outbound.why_waiting(order)):
+        raise Conflict(waiting)
     if order is None and patient is None:
         raise Invalid("Choose an order, or a patient for an import without an order.")
+    if merged := local.why_not_theirs(Patient.objects.get(pk=(patient or order.patient).pk)):
+        raise Invalid(f"{merged} Choose that one.")
     if (patient or order.patient).identifier() is None:
         raise Invalid(
             "This patient has no identifier of ours, so the study could not be filed. Register the patient first."
@@ -49,18 +55,22 @@ def preview(study: Study, *, order: Order | None = None, patient: Patient | None
 def apply(
     study: Study,
     *,
-    by: User,
+    by: User | str,
     intent: str,
     order: Order | None = None,
     patient: Patient | None = None,
     uids: renaming.Choice = renaming.AS_RECEIVED,
     shown: str = "",
+    policy: MatchingPolicy | None = None,
 ) -> Mapping:
     """Map the study: store the decision with its changes. Nothing is written to any object before it is sent.
 
     `uids` gives new ones where the old ones cannot stay; only who may override chooses it. `shown` is the `fingerprint`
-    of the changes that the person saw; when they would be others by now, `Conflict`.
+    of the changes that the person saw; when they would be others by now, `Conflict`. The portal maps by an approved
+    `policy` only; the decision is then its approver's.
     """
+    if (by == audit.PORTAL) != (policy is not None and policy.approved_by is not None):
+        raise Denied("The portal maps a study only by a policy that somebody approved.")
     if refusal := why_not(study, "map", by):
         raise refusal
     if uids:
@@ -74,6 +84,7 @@ def apply(
     with transaction.atomic():
         if order and not Order.objects.filter(pk=order.pk, changed_at=order.changed_at).exists():
             raise Conflict("The order has changed meanwhile. Look at it again.")
+        _require_not_merged(patient)
         mapping = Mapping.objects.create(
             study=study,
             patient=patient,
@@ -84,11 +95,13 @@ def apply(
             evidence=matching.as_json(match.evidence),
             changes=[change.to_json() for change in changes],
             uids=renamed.to_json(),
-            made_by=by,
+            made_by=policy.approved_by if policy else by,
+            by_policy=said_of(policy) if policy else "",
             made_at=timezone.now(),
         )
         decided = {"mapping": mapping, "local_patient": patient, "order": order, "intent": intent}
-        move(study, "map", by=by, detail=_told(study, mapping, match, against), **decided)
+        told = _told(study, mapping, match, against)
+        move(study, "map", by=by, reason=mapping.by_policy, detail=told, **decided)
         if uids:
             _tell_of_uids(study, uids, renamed, by=by)
         for one in against:
@@ -103,6 +116,19 @@ def _tell_of_uids(study: Study, chosen: renaming.Choice, renamed: renaming.Renam
         found = study.findings.filter(code=parts.OTHER_CONTENT)
         found.update(overridden_by=by, overridden_at=timezone.now(), override_reason=why)
     audit.record(by, "change UIDs", study, reason=why, detail=renamed.to_json())
+
+
+def said_of(policy: MatchingPolicy) -> str:
+    """A policy as decisions and the ledger name it."""
+    on = f"{timezone.localtime(policy.approved_at):%Y-%m-%d}"
+    return f"By policy of {policy.source}, approved by {policy.approved_by} on {on}."
+
+
+def _require_not_merged(patient: Patient) -> None:
+    """Asked again where the decision is written: a merge may have come since the patient was looked at."""
+    now = Patient.objects.select_for_update().get(pk=patient.pk)
+    if merged := local.why_not_theirs(now):
+        raise Conflict(f"{merged} Choose that one.")
 
 
 def _chosen(study: Study, *, intent: str, order: Order | None, patient: Patient | None) -> Patient:
@@ -141,14 +167,33 @@ def _against(study: Study, match: Match, patient: Patient, order: Order | None) 
     others = Study.objects.exclude(state=Study.State.REJECTED).exclude(study_instance_uid=study.study_instance_uid)
     taken = order is not None and others.filter(order=order).exists()
     alike = set(study.proposals.filter(ambiguous=True).values_list("patient", flat=True))
-    return rules.objections(match, taken=taken, alike=len(alike) if patient.pk in alike else 0)
+    another = links.why_another(study, patient)
+    return rules.objections(match, taken=taken, alike=len(alike) if patient.pk in alike else 0, another=another)
 
 
 def unmap(study: Study, *, by: User, reason: str = "") -> None:
     """Undo the mapping: the study is held again; consent, retention and overrides that hung on it are undone too."""
     with transaction.atomic():
         undecided = undecide(study)
-        move(study, "unmap", by=by, reason=reason, detail={"mapping": str(study.mapping_id)}, **undecided)
+        detail = {"mapping": str(study.mapping_id)}
+        move(study, "unmap", by=by, reason=reason, detail=detail, for_a_person=True, **undecided)
+
+
+def again(study: Study, *, by: User) -> Mapping:
+    """Map a study again as it was, to the record that its patient's was merged into, in one step for a person.
+
+    When that is refused after the mapping was undone, the study is held: nothing stays with the old record.
+    """
+    patient, order, intent = root(study.local_patient), study.order, study.intent
+    if patient == study.local_patient:
+        raise Conflict("The patient of this study was not merged. Look at it again.")
+    if order and (not order.is_open or order.patient_id != patient.pk):
+        raise Conflict(f"The order {order} is not an open order of {patient}. Undo the mapping, and choose another.")
+    if refusal := why_not(study, "unmap", by):
+        raise refusal
+    preview(study, order=order, patient=patient)
+    unmap(study, by=by, reason=local.why_not_theirs(study.local_patient))
+    return apply(study, by=by, intent=intent, order=order, patient=patient)
 
 
 def changes(mapping: Mapping) -> list[Change]:

@@ -91,7 +91,17 @@ class Study(models.Model):
     duplicates = models.PositiveIntegerField(default=0)
     received_at = models.DateTimeField()
     last_arrival_at = models.DateTimeField()
+    queued_at = models.DateTimeField(help_text=_("Its place in the queue: when it came, or got a new candidate."))
     proposed_at = models.DateTimeField(null=True)
+    proposed_with = models.CharField(
+        max_length=16, blank=True, help_text=_("Digest of the domains and weights that its proposals were made with.")
+    )
+    touched_at = models.DateTimeField(null=True, help_text=_("When a change was seen that its proposals may not know."))
+    new_candidate_at = models.DateTimeField(null=True, help_text=_("Since when a candidate waits that nobody saw."))
+    judged_at = models.DateTimeField(null=True, help_text=_("When the policy of its source was asked to match it."))
+    for_a_person = models.BooleanField(
+        default=False, help_text=_("A person undid a decision about it: it is never matched without one again.")
+    )
     best_score = models.FloatField(null=True)
     best_class = models.CharField(max_length=12, blank=True)
     contenders = models.PositiveSmallIntegerField(default=0, help_text=_("Patients whom no rule can tell apart."))
@@ -136,9 +146,9 @@ class Study(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["state", "-received_at", "-id"], name="queue_by_state"),
-            models.Index(fields=["source", "-received_at", "-id"], name="queue_by_source"),
-            models.Index(fields=["-received_at", "-id"], name="queue_newest_first"),
+            models.Index(fields=["state", "-queued_at", "-id"], name="queue_by_state"),
+            models.Index(fields=["source", "-queued_at", "-id"], name="queue_by_source"),
+            models.Index(fields=["-queued_at", "-id"], name="queue_newest_first"),
             models.Index(fields=["patient_id"]),
             models.Index(fields=["accession_number"]),
         ]
@@ -240,6 +250,28 @@ class Proposal(models.Model):
         return f"{self.rank}. {self.score:.0%} {self.klass}"
 
 
+class StudyKey(models.Model):
+    """What a study asked for when its candidates were looked for, and whom it found: a change there touches it."""
+
+    study = models.ForeignKey(Study, models.CASCADE, related_name="keys")
+    key = models.CharField(max_length=80)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="a_key_touches_a_study_once", fields=["key", "study"])]
+
+    def __str__(self):
+        return self.key
+
+
+class Lookout(models.Model):
+    """Up to when the changes of patients and orders were looked through for studies that they touch: one row."""
+
+    through = models.DateTimeField()
+
+    def __str__(self):
+        return f"{self.through:%Y-%m-%d %H:%M:%S}"
+
+
 class Mapping(models.Model):
     """The decision: study, patient, order, intent, and the exact list of attribute changes that follows."""
 
@@ -254,6 +286,9 @@ class Mapping(models.Model):
     changes = models.JSONField()
     uids = models.JSONField(default=dict, help_text=_("New UIDs by old ones, and objects that stay here."))
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    by_policy = models.CharField(
+        max_length=250, blank=True, help_text=_("The policy that chose, and who approved it. Empty: a person chose.")
+    )
     made_at = models.DateTimeField()
     undone_at = models.DateTimeField(null=True)
 

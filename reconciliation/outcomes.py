@@ -11,8 +11,8 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from policies import clock
 from reconciliation.dicom.scu import Outcome
-from reconciliation.lease import later
 from reconciliation.models import DeliveredInstance, Delivery
 
 AT_ONCE = 50  # outcomes in one transaction
@@ -57,7 +57,7 @@ class Outcomes:
         told = DeliveredInstance.objects.filter(delivery=self.delivery)
         with transaction.atomic():
             held = Delivery.objects.filter(pk=self.delivery.pk, attempts=self.delivery.attempts)
-            if not held.update(lease_until=later(settings.DELIVERY_LEASE_SECONDS)):
+            if not held.update(lease_until=clock.later(settings.DELIVERY_LEASE_SECONDS)):
                 raise Overtaken
             told.filter(instance__in=[row.instance_id for row in self.waiting]).update(attempts=F("attempts") + 1)
             DeliveredInstance.objects.bulk_create(

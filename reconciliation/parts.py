@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import Model
 
 from policies import audit
-from policies.rules.matching import name_key
+from policies.rules.names import name_key
 from reconciliation.dicom.header import Header
 from reconciliation.models import Finding, Study, Submission
 
@@ -93,6 +93,7 @@ def _begin(header: Header, submission: Submission, parts: list[Study], *, now: d
         source=submission.source,
         submission=submission,
         received_at=now,
+        queued_at=now,
         last_arrival_at=now,
     )
     learn(part, header)

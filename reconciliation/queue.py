@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 from django.shortcuts import get_object_or_404
 
@@ -15,7 +15,8 @@ from orders.models import Patient
 from policies import authority
 from policies.models import Power, Source, User
 from policies.problems import Invalid
-from policies.rules.matching import Class, name_key
+from policies.rules.matching import Class
+from policies.rules.names import name_key
 from reconciliation import lease
 from reconciliation.models import Delivery, Study, Submission, Unreadable
 
@@ -65,8 +66,9 @@ def get(user: User, key) -> Study:
 
 
 def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
-    """The visible studies under the filters `state`, `source`, `modality`, `class`, `mine`, `late`, `q`; newest first.
+    """The visible studies under the filters `state`, `source`, `modality`, `class`, `mine`, `late`, `new`, `q`.
 
+    The newest come first, and on top of them what has a new candidate that nobody saw.
     Each row says with `trouble` what keeps it from arriving: "refused", "delayed" or "".
     """
     rows = visible_to(user).select_related("source", "lease_by", "order", "local_patient").annotate(trouble=TROUBLE)
@@ -84,11 +86,13 @@ def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
         rows = rows.filter(best_class="" if klass == "none" else klass)
     if filters.get("mine"):
         rows = rows.filter(lease_by=user, lease_until__gt=Now())
+    if filters.get("new"):
+        rows = rows.exclude(new_candidate_at=None)
     if filters.get("late"):
         rows = rows.exclude(trouble="")
     if words := filters.get("q", "").strip():
         rows = rows.filter(_matches(words))
-    return rows.order_by("-received_at", "-id")
+    return rows.order_by("-queued_at", "-id")
 
 
 def _matches(words: str) -> Q:
@@ -140,9 +144,11 @@ def _decode(cursor: str) -> tuple[datetime, str]:
 
 
 def counts(user: User) -> dict[str, int]:
-    """How many visible studies are in each state (the tabs of the queue)."""
-    found = visible_to(user).order_by().values_list("state").annotate(Count("pk"))
-    return dict.fromkeys(Study.State.values, 0) | dict(found)
+    """How many visible studies are in each state, and how many have a "new" candidate (the tabs of the queue)."""
+    rows = visible_to(user).order_by().values_list("state")
+    found = list(rows.annotate(Count("pk"), Count("new_candidate_at")))
+    counted = {state: count for state, count, _new in found} | {"new": sum(new for _state, _count, new in found)}
+    return dict.fromkeys(Study.State.values, 0) | counted
 
 
 def sources(user: User) -> QuerySet[Source]:
@@ -152,9 +158,10 @@ def sources(user: User) -> QuerySet[Source]:
 
 
 def next_of(user: User, study: Study) -> Study | None:
-    """The study that waits longest for the same step, to go on without returning to the queue."""
+    """The study to go on with: one with a new candidate, else the one that waits longest for the same step."""
     waiting = visible_to(user).filter(state=study.state).exclude(pk=study.pk)
-    return waiting.filter(lease.open_to(user)).order_by("received_at", "id").first()
+    first = F("new_candidate_at").asc(nulls_last=True)
+    return waiting.filter(lease.open_to(user)).order_by(first, "received_at", "id").first()
 
 
 def submissions(user: User) -> QuerySet[Submission]:

@@ -3,10 +3,10 @@
 from django.db import transaction
 from django.utils import timezone
 
-from policies import authority
+from policies import authority, bell
 from policies.models import Destination, Power, Reason, User
 from policies.problems import Invalid
-from reconciliation import bell, lease
+from reconciliation import lease, links
 from reconciliation.models import Delivery, Study
 from reconciliation.workflow import move, undecide, why_not
 
@@ -39,6 +39,7 @@ def release(study: Study, *, to: list[Destination], by: User) -> list[Delivery]:
         ]
         for delivery in deliveries:
             bell.ring("reconciliation.tasks.send", delivery.pk)
+        links.confirm(study, by=by)
     return deliveries
 
 
@@ -61,4 +62,4 @@ def reinstate(study: Study, *, by: User, comment: str = "") -> None:
     """Take a rejection back: the study is held again, and everything decided before is decided anew."""
     with transaction.atomic():
         undecided = undecide(study)
-        move(study, "reinstate", by=by, reason=comment, rejected_for=None, **undecided)
+        move(study, "reinstate", by=by, reason=comment, rejected_for=None, for_a_person=True, **undecided)

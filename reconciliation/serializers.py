@@ -4,6 +4,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from orders.models import Lookup
 from orders.serializers import OrderSerializer, PatientSerializer
 from policies import authority
 from policies.models import Destination, LedgerLine, Power, Procedure, Reason, RetentionRule, Source
@@ -174,6 +175,7 @@ class StudySerializer(serializers.ModelSerializer):
             "best_class",
             "best_score",
             "contenders",
+            "new_candidate_at",
             "findings",
             "lease",
             "offered",
@@ -238,6 +240,26 @@ class ProposalSerializer(serializers.ModelSerializer):
         extra_kwargs = {"class": {"source": "klass"}}
 
 
+class SystemAnswerSerializer(serializers.Serializer):
+    """What one system said: how much it knew, or why nothing."""
+
+    system = serializers.CharField()
+    problem = serializers.CharField(help_text="Why it did not answer, or empty.")
+    people = serializers.IntegerField()
+    orders = serializers.IntegerField()
+    new = serializers.IntegerField(help_text="Patients and orders that were not known here.")
+    notes = serializers.ListField(child=serializers.CharField())
+
+
+class LookupSerializer(serializers.ModelSerializer):
+    is_open = serializers.BooleanField(help_text="Whether answers are still to come.")
+    answers = SystemAnswerSerializer(many=True)
+
+    class Meta:
+        model = Lookup
+        fields = ["is_open", "asked_at", "news", "answers"]
+
+
 class ChangeSerializer(serializers.Serializer):
     """One attribute as it will be sent. `old` lists the distinct values that the study has now."""
 
@@ -277,7 +299,7 @@ class MappingSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Mapping
-        fields = ["id", "patient", "order", "intent", "made_by", "made_at"]
+        fields = ["id", "patient", "order", "intent", "made_by", "by_policy", "made_at"]
 
 
 class DecidedSerializer(ChangesSerializer):

@@ -2,7 +2,8 @@
 
 import logging
 
-from reconciliation import commitment, delivery, intake, matching
+from orders import outbound
+from reconciliation import asking, automatic, commitment, delivery, intake, matching
 
 log = logging.getLogger(__name__)
 
@@ -15,28 +16,38 @@ def prove(key: str) -> None:
     commitment.prove(key)
 
 
+def ask(key: str) -> None:
+    asking.ask(key)
+
+
 def hear(transaction_uid: str) -> None:
     """Act on every report that waits, whoever rang."""
     commitment.hear()
 
 
 def sweep() -> dict[str, int]:
-    """The minute hand: settle, propose, send, hear and prove what is due. One bad row never stops it."""
+    """The minute hand: settle, propose, match, tell, send, hear, prove and ask what is due.
+
+    One bad row never stops it.
+    """
     return {
         "settled": _each(intake.quiet(), intake.settle),
         "proposed": _each(matching.stale(), matching.propose),
+        "matched": _each(automatic.due(), automatic.match, counts=bool),
+        "told": _each(outbound.due(), outbound.send),
         "sent": _each([one.pk for one in delivery.due()], delivery.send),
         "heard": commitment.hear(),
         "proven": _each(commitment.due(), commitment.prove),
+        "asked": asking.ask_due(),
     }
 
 
-def _each(rows: list, step) -> int:
+def _each(rows: list, step, counts=lambda _came_of_it: True) -> int:
+    """Take a step for each row; how many were taken, of those that count."""
     done = 0
     for row in rows:
         try:
-            step(row)
-            done += 1
+            done += counts(step(row))
         except Exception:
             log.exception("The sweep could not %s %s", step.__name__, getattr(row, "pk", row))
     return done

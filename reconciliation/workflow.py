@@ -14,7 +14,7 @@ from policies import audit, authority
 from policies.models import Power, User
 from policies.problems import Conflict, Denied
 from policies.rules.objections import PREFIX
-from reconciliation import gate, lease
+from reconciliation import gate, lease, links
 from reconciliation.models import Finding, Study
 
 State = Study.State
@@ -36,7 +36,7 @@ def _move(*origins, to, power="", portal=False, words=""):
 
 MOVES = {
     "settle": _move(State.RECEIVING, to=State.HELD, power=Power.RECONCILE, portal=True, words="Do not wait for more"),
-    "map": _move(State.HELD, to=State.MAPPED, power=Power.RECONCILE, words="Map"),
+    "map": _move(State.HELD, to=State.MAPPED, power=Power.RECONCILE, portal=True, words="Map"),
     "unmap": _move(State.MAPPED, State.CLEARED, to=State.HELD, power=Power.RECONCILE, words="Undo the mapping"),
     "reopen": _move(State.MAPPED, State.CLEARED, to=State.HELD, portal=True, words="Held again"),
     "clear": _move(State.MAPPED, to=State.CLEARED, power=Power.RECONCILE, words="Clear for release"),
@@ -81,7 +81,9 @@ def move(study: Study, verb: str, *, by: User | str, reason: str = "", detail: d
         here = Study.objects.filter(pk=study.pk, state__in=step.origins)
         if by != audit.PORTAL:
             here = here.filter(lease.open_to(by), version=study.version)
-        if not here.update(state=step.to, version=F("version") + 1, **columns):
+        elif verb == "map":  # by policy: never while somebody has it open, and only what was judged
+            here = here.filter(lease.open_to_nobody(), version=study.version)
+        if not here.update(state=step.to, version=F("version") + 1, **lease.SEEN, **columns):
             raise _overtaken(study, verb, by)
         audit.record(by, verb, study, reason=reason, detail={"from": study.state, "to": step.to, **(detail or {})})
     study.refresh_from_db()
@@ -96,12 +98,13 @@ def _overtaken(study: Study, verb: str, by) -> Conflict:
 
 
 def undecide(study: Study) -> dict:
-    """Withdraw what hung on a decision (mapping, overrides); return the study's columns to be emptied with the move."""
+    """Withdraw what hung on a decision (mapping, link, overrides); return the columns to be emptied with the move."""
+    links.withdraw(study)
     study.mappings.filter(undone_at=None).update(undone_at=timezone.now())
     Finding.objects.filter(study=study, code__startswith=PREFIX).delete()
     Finding.objects.filter(study=study).update(overridden_by=None, overridden_at=None, override_reason="")
     emptied = dict.fromkeys(("local_patient", "order", "mapping", "consent", "retention"))
-    return emptied | {"intent": "", "retention_reason": ""}
+    return emptied | {"intent": "", "retention_reason": "", "proposed_at": None}
 
 
 def offered(study: Study, user: User) -> dict[str, str]:

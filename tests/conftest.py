@@ -21,6 +21,7 @@ PEERS = {
     "wire": {
         "storescu": "dcmtk",
         "storescp": "dcmtk",
+        "wlmscpfs": "dcmtk",
         "Orthanc": "orthanc",
         "openssl": "openssl",
         "strace": "strace",

@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ["policies", "orders", "reconciliation", "imgshare_site"]  # each may import what stands before it
-PURE = ["policies.rules", "orders.hl7", "reconciliation.dicom"]
-PURE_MAY_IMPORT = sys.stdlib_module_names | {"pydicom", "pynetdicom", "numpy", "PIL", "rapidfuzz"}
+PURE = ["policies.rules", "orders.hl7", "orders.dicom", "orders.peers", "reconciliation.dicom"]
+PURE_MAY_IMPORT = sys.stdlib_module_names | {"pydicom", "pynetdicom", "numpy", "PIL", "rapidfuzz", "hl7apy"}
 RELATIONS = {"ForeignKey", "OneToOneField", "ManyToManyField"}
 NEVER_IN_NAMES = {"util", "helper", "common", "base", "manager", "handler", "processor", "service", "misc"}
 UNSAFE = {"mark_safe", "SafeString", "SafeText", "SafeData"}

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings as site
 from django.core.checks import registry
+from django.core.management import load_command_class
+from django.core.management.base import SystemCheckError
 
 from imgshare_site import checks
 
@@ -26,6 +28,15 @@ def test_every_check_is_registered_where_it_belongs():
     assert set(checks.ALWAYS) <= set(registry.registry.get_checks())
     assert set(checks.DEPLOY) <= set(registry.registry.get_checks(include_deployment_checks=True))
     assert not set(checks.DEPLOY) & set(registry.registry.get_checks())
+
+
+@pytest.mark.parametrize("name", ["storescp", "intake"])
+def test_a_command_that_loads_no_pages_still_makes_our_own_checks(settings, name):
+    settings.AE_TITLE = ""
+    command = load_command_class("reconciliation", name)
+
+    with pytest.raises(SystemCheckError, match="E003"):
+        command.check(tags=command.requires_system_checks)
 
 
 def test_every_refusal_says_what_to_do(settings, tmp_path):
@@ -78,18 +89,27 @@ def test_a_port_out_of_range_is_refused(settings, port):
 
 
 @pytest.mark.parametrize("given", [["CERTIFICATE"], ["CERTIFICATE", "KEY"], ["AUTHORITIES"]])
-def test_half_a_configuration_of_tls_is_refused(settings, given):
+@pytest.mark.parametrize("door", checks.TLS_DOORS)
+def test_half_a_configuration_of_tls_is_refused(settings, given, door):
     for name in given:
-        setattr(settings, f"DICOM_TLS_{name}", __file__)
+        setattr(settings, f"{door}_TLS_{name}", __file__)
 
-    assert ids(checks.door_is_encrypted_wholly_or_not()) == ["imgshare.E009"]
+    assert ids(checks.doors_are_encrypted_wholly_or_not()) == ["imgshare.E009"]
 
 
-def test_tls_with_files_that_cannot_be_read_is_refused(settings):
-    for name in ("CERTIFICATE", "KEY", "AUTHORITIES"):
-        setattr(settings, f"DICOM_TLS_{name}", "/nowhere.pem")
+@pytest.mark.parametrize("door", checks.TLS_DOORS)
+def test_tls_with_files_that_cannot_be_read_is_refused(settings, door):
+    for name in checks.TLS_FILES:
+        setattr(settings, f"{door}_TLS_{name}", "/nowhere.pem")
 
-    assert ids(checks.door_is_encrypted_wholly_or_not()) == ["imgshare.E009"]
+    assert ids(checks.doors_are_encrypted_wholly_or_not()) == ["imgshare.E009"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("MLLP_CONNECTIONS", 0), ("MLLP_MESSAGE_BYTES", 4095)])
+def test_a_door_that_no_message_fits_through_is_refused(settings, name, value):
+    setattr(settings, name, value)
+
+    assert ids(checks.messages_fit_through_the_door()) == ["imgshare.E010"]
 
 
 def test_two_doors_on_one_port_are_refused_by_name(settings):

@@ -155,7 +155,7 @@ def put(archive: Archive, data: bytes) -> None:
 def test_a_port_in_use_is_named_with_its_variable(settings):
     with socket.create_server(("127.0.0.1", 0)) as other:
         settings.DICOM_PORT = other.getsockname()[1]
-        settings.HTTP_PORT, settings.PACS_PORT = free_ports(2)
+        settings.HTTP_PORT, settings.MLLP_PORT, settings.PACS_PORT = free_ports(3)
 
         with pytest.raises(CommandError, match=f"Port {settings.DICOM_PORT} .* set IMGSHARE_DICOM_PORT"):
             require_free_ports()
@@ -186,8 +186,8 @@ class Running:
 
     def __init__(self, data: Path):
         self.data, self.screen = data, data / "screen"
-        names = ("IMGSHARE_HTTP_PORT", "IMGSHARE_DICOM_PORT", "IMGSHARE_PACS_PORT")
-        ports = dict(zip(names, map(str, free_ports(3)), strict=True))
+        names = ("IMGSHARE_HTTP_PORT", "IMGSHARE_DICOM_PORT", "IMGSHARE_MLLP_PORT", "IMGSHARE_PACS_PORT")
+        ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
         self.site = f"http://127.0.0.1:{ports['IMGSHARE_HTTP_PORT']}"
         without = {"DJANGO_SETTINGS_MODULE", "DATABASE_URL"}
         env = {name: value for name, value in os.environ.items() if name not in without}

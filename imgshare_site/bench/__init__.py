@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from imgshare_site.bench import indexing, receiving, rewriting, sending, web
+from imgshare_site.bench import hl7, indexing, receiving, rewriting, sending, web
 from imgshare_site.bench.measure import Missing, Row, machine
 
-WORKS = receiving.WORKS | indexing.WORKS | rewriting.WORKS | sending.WORKS | web.WORKS
+WORKS = receiving.WORKS | indexing.WORKS | rewriting.WORKS | sending.WORKS | web.WORKS | hl7.WORKS
 
 
 def run(names: list[str], *, told: Callable[[Row | str], None]) -> list[Row]:

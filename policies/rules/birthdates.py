@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from policies.rules.names import DIFFERENT, MISSING, SAME, Verdict
+from policies.rules.names import ABSENT, DIFFERENT, MISSING, SAME, Verdict
 from policies.rules.values import as_date
 
 NOBODYS = {"00000000", "11111111", "99999999", "18000101", "19000101"}  # typed in where the date is not known
@@ -14,7 +14,7 @@ def compare_birth_dates(one: str, other: str) -> Verdict:
     """Two DA values, whole or partial (YYYY, YYYYMM); days that no calendar has are compared by their digits."""
     a, b = _digits(one), _digits(other)
     if not a or not b:
-        return MISSING
+        return MISSING if a or b else ABSENT
     if len(a) != len(b) or len(a) < 8:
         shorter = min(len(a), len(b))
         return Verdict("year", "same as far as it is known") if a[:shorter] == b[:shorter] else DIFFERENT
@@ -30,6 +30,11 @@ def birth_date_variants(birth_date: str) -> list[str]:
     return [each for each in dict.fromkeys(variants) if as_date(each)]
 
 
+def year_of(birth_date: str) -> str:
+    """YYYY, "" where no date is known."""
+    return _digits(birth_date)[:4]
+
+
 def _slip(a: str, b: str) -> Verdict | None:
     if _swapped(a) == b:
         return Verdict("swapped", "day and month are swapped")
@@ -40,7 +45,15 @@ def _slip(a: str, b: str) -> Verdict | None:
         return Verdict("digit", "one digit differs")
     if len(wrong) == 2 and wrong[1] == wrong[0] + 1 and a[wrong[0]] + a[wrong[1]] == b[wrong[1]] + b[wrong[0]]:
         return Verdict("transposed", "two neighbouring digits are swapped")
-    return None
+    return _two_parts(a, b)
+
+
+def _two_parts(a: str, b: str) -> Verdict | None:
+    year, month, day = (a[part] == b[part] for part in (slice(4), slice(4, 6), slice(6, 8)))
+    if year + month + day < 2:
+        return None
+    other = "day" if not day else "month" if not month else "year"
+    return Verdict("parts", f"same but for the {other}")
 
 
 def _swapped(digits: str) -> str:

@@ -1,20 +1,32 @@
 """Who is it, which order: candidates weighed field by field, with the evidence. Nothing is chosen here.
 
-The score is the probability that it is this person, times the probability that it is this order of theirs. Two orders
-of one person differ only in the second, so that certainty about the person cannot hide which order fits.
+The score is the probability that it is this candidate and none of the others. It is the probability that it is this
+person among those shown (or none of them), times the probability that it is this order of theirs (or none of these).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import combinations
+from functools import cached_property
 from math import log2
 
-from policies.rules import exams, names
-from policies.rules.birthdates import birth_date_variants, compare_birth_dates
-from policies.rules.names import DIFFERENT, MISSING, SAME, Verdict, name_key
+from policies.rules.birthdates import birth_date_variants
+from policies.rules.fields import (
+    NO_SHARES,
+    Agreement,
+    Evidence,
+    Exam,
+    Judged,
+    Person,
+    Shares,
+    agreeing_issuers,
+    judge_exams,
+    judge_persons,
+)
+from policies.rules.names import name_key
 from policies.rules.weights import DEFAULT, Weights
 
 __all__ = [
@@ -30,16 +42,10 @@ __all__ = [
     "Weights",
     "birth_date_variants",
     "compare",
+    "may_match_itself",
     "name_key",
     "propose",
 ]
-
-
-class Agreement(StrEnum):
-    SAME = "same"
-    SIMILAR = "similar"
-    DIFFERENT = "different"
-    MISSING = "missing"
 
 
 class Class(StrEnum):
@@ -50,48 +56,27 @@ class Class(StrEnum):
 
 
 @dataclass(frozen=True)
-class Person:
-    """`name` is a DICOM PN, `birth_date` a DA or "", `sex` one of M, F, O or "". An issuer "" is unknown."""
-
-    name: str
-    birth_date: str
-    sex: str
-    identifiers: tuple[tuple[str, str], ...] = ()  # (value, issuer)
-
-
-@dataclass(frozen=True)
-class Exam:
-    modality: str
-    body_part: str
-    description: str
-    date: str
-
-
-@dataclass(frozen=True)
 class Candidate:
+    """`patient` is the key that the candidates of one patient share; without one, each is a person of its own."""
+
     key: str
     person: Person
     exam: Exam | None  # None: a patient without an order
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """`weight` in bits: above 0 speaks for, below 0 against, 0 is silent."""
-
-    field: str
-    agreement: Agreement
-    incoming: str
-    local: str
-    rule: str
-    weight: float
+    patient: str = ""
 
 
 @dataclass(frozen=True)
 class Match:
+    """`score`: the probability that it is this one; those of all candidates and of "none of them" sum to 1 at most.
+
+    `issuers` are those by whose numbers received and local person agree.
+    """
+
     key: str
     score: float
     klass: Class
     evidence: tuple[Evidence, ...]
+    issuers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -105,26 +90,24 @@ class Proposal:
     ambiguous: bool
 
 
-PLAUSIBLE = 0.5  # from here on a candidate competes with others
-NEAR = 0.10  # two plausible candidates within this distance are for a person to tell apart
-WORTH_A_LOOK = 0.10  # probability of the person, whatever the order
+PLAUSIBLE = 0.5  # on its own evidence: from here on a candidate competes with others
+CERTAIN = 0.99  # probability of the person from which on a match may be strong
+TORN = 1 / 9  # a person may be the one whose odds are not below this share of the best one's odds
+WORTH_A_LOOK = 0.10  # on its own evidence, whatever the order
 CEILING = 0.40  # of a candidate with a contradiction, however much else agrees
-DEPENDABLE = {"same", "collapsed", "particle", "double", "partial", "initial", "swapped", "unseparated"}
+MOST_BITS = 400.0  # beyond it a floating-point number would overflow
+
+DEPENDABLE = {"same", "collapsed", "particle", "double", "partial", "swapped", "unseparated", "romanised"}
+DEPENDABLE |= {"initial"}
+UNNAMED = {"missing", "absent"}
+UNCLEAR = {"different", "sibling", "moved", "suffix", "characters", "newborn"}
 
 
-def compare(person: Person, exam: Exam | None, candidate: Candidate, *, weights: Weights = DEFAULT) -> Match:
-    """Weigh one candidate; each field gives evidence, also where it is missing."""
-    who = _person_fields(person, candidate.person)
-    which = _exam_fields(exam, candidate.exam)
-    evidence = tuple(_evidence(*row, weights) for row in who + which)
-    bits = {each.field: each.weight for each in evidence}
-    score = likely = _probability(weights.person, (bits[row[0]] for row in who))
-    if exam and candidate.exam:
-        score = likely * _probability(weights.order, (bits[row[0]] for row in which))
-    levels = {name: verdict.level for name, verdict, *_ in who}
-    if _contradicts(levels):
-        return Match(candidate.key, min(score, CEILING), Class.CONFLICT, evidence)
-    return Match(candidate.key, score, _class(likely, score, levels), evidence)
+def compare(
+    person: Person, exam: Exam | None, candidate: Candidate, *, weights: Weights = DEFAULT, shares: Shares = NO_SHARES
+) -> Match:
+    """Weigh one candidate as if there were no other; each field gives evidence, also where it is missing."""
+    return propose(person, exam, [candidate], weights=weights, shares=shares)[0].match
 
 
 def propose(
@@ -133,163 +116,172 @@ def propose(
     candidates: Iterable[Candidate],
     *,
     weights: Weights = DEFAULT,
+    shares: Shares = NO_SHARES,
     keep: int = 8,
 ) -> list[Proposal]:
-    """The best candidates in a stable order. An ambiguous one has a rival that only a person may tell apart from it."""
-    by_key = {candidate.key: candidate for candidate in candidates}
-    matches = [compare(person, exam, candidate, weights=weights) for candidate in by_key.values()]
-    matches.sort(key=lambda match: (-match.score, match.key))
-    torn = _torn(matches, by_key)
-    return [
-        Proposal(match, rank, *_distance(rank, matches), ambiguous=match.key in torn)
-        for rank, match in enumerate(matches[:keep], start=1)
-    ]
+    """The best candidates in a stable order. An ambiguous one has a rival that only a person may tell apart from it.
 
-
-# --- the fields ------------------------------------------------------------------------------------------------------
-
-Row = tuple[str, Verdict, str, str]
-AGREEMENTS = {each.value: each for each in Agreement}  # every other level is one of the ways to be similar
-LABELS = {"identifier": "Identifier", "family_name": "Family name", "given_name": "Given name", "sex": "Sex"}
-LABELS |= {"birth_date": "Birth date", "modality": "Modality", "procedure": "Procedure", "study_date": "Study date"}
-
-
-def _person_fields(one: Person, other: Person) -> list[Row]:
-    family, given = names.compare(one.name, other.name)
-    written = zip(names.shown(one.name), names.shown(other.name), strict=True)
-    (family_one, family_other), (given_one, given_other) = written
-    return [
-        ("identifier", *_identifiers(one.identifiers, other.identifiers)),
-        ("family_name", family, family_one, family_other),
-        ("given_name", given, given_one, given_other),
-        ("birth_date", compare_birth_dates(one.birth_date, other.birth_date), one.birth_date, other.birth_date),
-        ("sex", _sex(one.sex, other.sex), one.sex, other.sex),
-    ]
-
-
-def _exam_fields(one: Exam | None, other: Exam | None) -> list[Row]:
-    if not one or not other:
-        silent = Verdict("missing", "no order to compare with")
-        return [(name, silent, "", "") for name in ("modality", "procedure", "study_date")]
-    words = [" ".join(filter(None, (exam.body_part, exam.description))) for exam in (one, other)]
-    return [
-        ("modality", exams.modality(one.modality, other.modality), one.modality, other.modality),
-        ("procedure", exams.procedure(*words), *words),
-        ("study_date", exams.study_date(one.date, other.date), one.date, other.date),
-    ]
-
-
-def _evidence(name: str, verdict: Verdict, incoming: str, local: str, weights: Weights) -> Evidence:
-    level = verdict.level
-    agreement = AGREEMENTS.get(level, Agreement.SIMILAR)
-    rule = f"{LABELS[name]}: {verdict.rule}"
-    return Evidence(name, agreement, incoming, local, rule, weights.weigh(name, level))
-
-
-def _sex(one: str, other: str) -> Verdict:
-    a, b = one.strip().upper(), other.strip().upper()
-    if not {a, b} <= {"M", "F"}:
-        return MISSING
-    return SAME if a == b else DIFFERENT
-
-
-Identifiers = Sequence[tuple[str, str]]
-IDENTIFIER_RULES = {
-    "same": "same number of the same issuer",
-    "near": "same number of the same issuer apart from leading zeros or case",
-    "unissued": "same number, but one side does not say who issued it",
-    "different": "another number of the same issuer",
-}
-
-
-def _identifiers(ours: Identifiers, theirs: Identifiers) -> tuple[Verdict, str, str]:
-    """The best pair decides; equal numbers of two known issuers are a coincidence and say nothing."""
-    pairs = [(_pair_level(a, b), a, b) for a in ours for b in theirs]
-    for level, rule in IDENTIFIER_RULES.items():
-        for found, a, b in pairs:
-            if found == level:
-                return Verdict(level, rule), _identifier_shown(a), _identifier_shown(b)
-    rule = "none of an issuer that both sides know" if pairs else "not known on both sides"
-    return Verdict("missing", rule), *(", ".join(map(_identifier_shown, side)) for side in (ours, theirs))
-
-
-def _pair_level(a: tuple[str, str], b: tuple[str, str]) -> str:
-    (value, issuer), (other, other_issuer) = ((text.strip() for text in pair) for pair in (a, b))
-    if not value or not other:
-        return ""
-    if not issuer or not other_issuer:
-        return "unissued" if value == other else ""
-    if issuer.casefold() != other_issuer.casefold():
-        return ""
-    if value == other:
-        return "same"
-    return "near" if value.lstrip("0").casefold() == other.lstrip("0").casefold() else "different"
-
-
-def _identifier_shown(pair: tuple[str, str]) -> str:
-    value, issuer = pair
-    return f"{value} ({issuer})" if issuer else value
-
-
-# --- the verdict -----------------------------------------------------------------------------------------------------
-
-
-def _probability(prior: float, weights: Iterable[float]) -> float:
-    bits = log2(prior / (1 - prior)) + sum(weights)
-    return 1 / (1 + 2 ** -max(-500.0, min(500.0, bits)))
-
-
-def _contradicts(levels: Mapping[str, str]) -> bool:
-    """Another birth date that is no slip of the pen, another sex, or a known identifier with another person's facts."""
-    if "different" in (levels["birth_date"], levels["sex"]):
-        return True
-    other_name = levels["family_name"] == levels["given_name"] == "different"
-    return levels["identifier"] == "same" and other_name and levels["birth_date"] != "same"
-
-
-def _class(likely: float, score: float, levels: Mapping[str, str]) -> Class:
-    """Only a known issuer's identifier makes a match strong, and only with birth date and name behind it.
-
-    An order for something else takes the strength away, but the person stays worth a look: they may need another order.
+    `shares` tells how frequent names are: agreement in a rare one says more.
     """
-    named = {levels["family_name"], levels["given_name"]} <= DEPENDABLE
-    if levels["identifier"] == levels["birth_date"] == "same" and named and score >= PLAUSIBLE:
-        return Class.STRONG
-    return Class.POSSIBLE if likely >= WORTH_A_LOOK else Class.WEAK
+    field = _Field(person, exam, candidates, weights, shares)
+    scored = sorted((-score, key) for key, score in field.scores().items())
+    torn = field.torn()
+    proposals = []
+    for rank, (negative, key) in enumerate(scored[:keep], start=1):
+        runner_up, other = ("", -scored[0][0]) if rank > 1 else _second(scored)
+        proposals.append(Proposal(field.match(key, -negative), rank, runner_up, -negative - other, key in torn))
+    return proposals
 
 
-def _distance(rank: int, matches: Sequence[Match]) -> tuple[str, float]:
-    """Runner-up and margin of the candidate at this rank."""
-    here, first = matches[rank - 1].score, matches[0].score
-    if rank > 1:
-        return "", here - first
-    second = matches[1] if len(matches) > 1 else None
-    return (second.key, here - second.score) if second else ("", here)
+def may_match_itself(
+    proposals: Sequence[Proposal], *, trusted: Collection[str], least: float = CERTAIN, deidentified: bool = False
+) -> str:
+    """Why the first of these must not be taken without a person's decision; "" when it may.
+
+    It needs a number of an issuer that is trusted, the same birth date and name, and no rival.
+    """
+    if deidentified:
+        return "What was received is de-identified: whose it is must be decided by a person."
+    if not proposals:
+        return "Nobody fits what was received."
+    first = proposals[0]
+    if first.ambiguous:
+        return "Several candidates fit what was received: a person must tell them apart."
+    if first.match.klass != Class.STRONG:
+        return f"The best candidate is not a strong match but {first.match.klass}."
+    levels = {each.field: each.level for each in first.match.evidence}
+    if not {levels["family_name"], levels["given_name"]} <= DEPENDABLE:
+        return "The name does not agree well enough."
+    if not first.match.issuers & {issuer.strip().casefold() for issuer in trusted}:
+        return "No identifier of a trusted issuer agrees."
+    if first.match.score < least:
+        return "The best candidate is less certain than the policy asks for."
+    return ""
 
 
-def _torn(matches: Sequence[Match], candidates: Mapping[str, Candidate]) -> set[str]:
-    """The keys that a rule must not choose between."""
-    contenders = [match for match in matches if match.klass in (Class.STRONG, Class.POSSIBLE)]
-    torn: set[str] = set()
-    for a, b in combinations(contenders, 2):
-        if _rival(candidates[a.key], candidates[b.key]) and (_both_plausible(a, b) or _footprint(a) == _footprint(b)):
-            torn |= {a.key, b.key}
-    return torn
+def _second(scored: list[tuple[float, str]]) -> tuple[str, float]:
+    return (scored[1][1], -scored[1][0]) if len(scored) > 1 else ("", 0.0)
 
 
-def _both_plausible(a: Match, b: Match) -> bool:
-    return min(a.score, b.score) >= PLAUSIBLE and abs(a.score - b.score) <= NEAR
+# --- the field of candidates -----------------------------------------------------------------------------------------
 
 
-def _footprint(match: Match) -> list[tuple[str, Agreement, float]]:
-    return [(each.field, each.agreement, each.weight) for each in match.evidence]
+@dataclass(frozen=True)
+class _Known:
+    """One of our patients against the person received, on the evidence of that alone."""
+
+    person: Person
+    judged: list[Judged]
+    odds: float
+
+    @cached_property
+    def levels(self) -> dict[str, str]:
+        return {each.field: each.verdict.level for each in self.judged}
+
+    def level(self, name: str) -> str:
+        return self.levels[name]
+
+    @property
+    def is_plausible(self) -> bool:
+        return self.odds >= PLAUSIBLE / (1 - PLAUSIBLE)
+
+    @property
+    def is_worth_a_look(self) -> bool:
+        return self.odds >= WORTH_A_LOOK / (1 - WORTH_A_LOOK)
+
+    @cached_property
+    def contradicts(self) -> bool:
+        """Another birth date that is no slip of the pen, another sex, or a known number with another person's facts."""
+        if "different" in (self.level("birth_date"), self.level("sex")):
+            return True
+        other_name = self.level("family_name") == self.level("given_name") == "different"
+        return self.level("identifier") == "same" and other_name and self.level("birth_date") != "same"
+
+    @cached_property
+    def is_clear(self) -> bool:
+        """The whole birth date agrees, a name does, and neither the other name nor a number speaks against."""
+        names = {self.level("family_name"), self.level("given_name")}
+        named = not names & UNCLEAR and not names <= UNNAMED
+        return named and self.level("birth_date") == "same" and self.level("identifier") != "different"
 
 
-def _rival(a: Candidate, b: Candidate) -> bool:
-    """Different persons, or two orders of one; a patient and an order of the same patient do not compete."""
-    return (a.exam is not None and b.exam is not None) or not _one_person(a.person, b.person)
+class _Field:
+    """All candidates together: what one gains the others lose."""
+
+    def __init__(
+        self, person: Person, exam: Exam | None, candidates: Iterable[Candidate], weights: Weights, shares: Shares
+    ):
+        self.person = person
+        self.candidates = {one.key: one for one in candidates}
+        self.known: dict[str, _Known] = {}  # by patient
+        self.exams: dict[str, list[Judged]] = {}  # by candidate, as the next
+        self.order_odds: dict[str, float] = {}
+        self.orders: dict[str, float] = defaultdict(float)  # the odds of all orders of a patient
+        for key, one in self.candidates.items():
+            who = _who(one)
+            if who not in self.known:
+                judged = judge_persons(person, one.person, weights, shares)
+                self.known[who] = _Known(one.person, judged, _odds(weights.person, judged))
+            self.exams[key] = judge_exams(exam, one.exam, weights)
+            self.order_odds[key] = _odds(weights.order, self.exams[key]) if one.exam else 0.0
+            self.orders[who] += self.order_odds[key]
+        self.total = 1 + sum(one.odds for one in self.known.values())  # 1: none of them
+        self.claimed = {who for who, one in self.known.items() if one.level("identifier") == "same"}
+        self.plausible = {who for who, one in self.known.items() if one.is_plausible}
+
+    def scores(self) -> dict[str, float]:
+        return {key: min(self._score(key), CEILING if self._of(key).contradicts else 1.0) for key in self.candidates}
+
+    def torn(self) -> set[str]:
+        """The keys that a rule must not choose between: persons who are much as likely as the best, orders of them."""
+        fit = {who: one for who, one in self.known.items() if one.is_worth_a_look and not one.contradicts}
+        best = max((one.odds for one in fit.values()), default=0.0)
+        near = {who for who, one in fit.items() if one.odds >= TORN * best}
+        by_patient = {who: [key for key, one in self.candidates.items() if _who(one) == who] for who in near}
+        if len(near) > 1:
+            return {key for keys in by_patient.values() for key in keys}
+        return {key for keys in by_patient.values() for key in self._torn_orders(keys)}
+
+    def match(self, key: str, score: float) -> Match:
+        who, candidate = self._of(key), self.candidates[key]
+        evidence = tuple(one.evidence() for one in (*who.judged, *self.exams[key]))
+        issuers = agreeing_issuers(self.person.identifiers, candidate.person.identifiers)
+        return Match(key, score, self._class(key), evidence, frozenset(issuers))
+
+    def _class(self, key: str) -> Class:
+        """An order for something else takes the strength away, but the person stays worth a look."""
+        who, one = _who(self.candidates[key]), self._of(key)
+        if one.contradicts:
+            return Class.CONFLICT
+        rivals = (self.claimed | self.plausible) - {who}
+        certain = one.odds / self.total >= CERTAIN and not rivals
+        fits = self.candidates[key].exam is None or self._share(key) >= PLAUSIBLE
+        if certain and one.is_clear and fits:
+            return Class.STRONG
+        return Class.POSSIBLE if one.is_worth_a_look else Class.WEAK
+
+    def _score(self, key: str) -> float:
+        return self._of(key).odds / self.total * self._share(key)
+
+    def _share(self, key: str) -> float:
+        """The probability of this order among those of its patient, or that it is none of them."""
+        odds = self.order_odds[key] if self.candidates[key].exam else 1.0
+        return odds / (1 + self.orders[_who(self.candidates[key])])
+
+    def _torn_orders(self, keys: list[str]) -> list[str]:
+        odds = {key: self.order_odds[key] for key in keys if self.order_odds[key] >= 1}
+        best = max(odds.values(), default=0.0)
+        near = [key for key, one in odds.items() if one >= TORN * best]
+        return near if len(near) > 1 else []
+
+    def _of(self, key: str) -> _Known:
+        return self.known[_who(self.candidates[key])]
 
 
-def _one_person(a: Person, b: Person) -> bool:
-    known = {pair for pair in a.identifiers if all(pair)}
-    return a == b or bool(known & set(b.identifiers))
+def _who(candidate: Candidate) -> str:
+    return candidate.patient or candidate.key
+
+
+def _odds(prior: float, judged: Iterable[Judged]) -> float:
+    bits = log2(prior / (1 - prior)) + sum(one.weight for one in judged)
+    return 2 ** max(-MOST_BITS, min(MOST_BITS, bits))

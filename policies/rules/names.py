@@ -11,9 +11,14 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
-from rapidfuzz.distance import JaroWinkler
+from rapidfuzz.distance import OSA, JaroWinkler
 
-CLOSE = 0.88  # Jaro-Winkler; SMITH and SMYTH are 0.89, JOHN and JANE 0.70
+from policies.rules.sounds import loose, romanised, sound
+
+CLOSE = 0.88  # Jaro-Winkler; MILLER and MUELLER are 0.88, JOHN and JANE 0.70
+HEARD = 0.70  # the same for names that sound the same: PHILIPPE and FILIP
+
+ENDINGS = set("AEHINOSY")  # letters in whose ends given names of one stem differ
 
 MARKS = re.compile("[\u0300-\u036f]")  # accents of Latin letters; the voicing marks of kana are not among them
 APOSTROPHES = re.compile("['`´ʼ’‘]")
@@ -24,41 +29,21 @@ DIGRAPHS = str.maketrans({"Ä": "AE", "Ö": "OE", "Ü": "UE", "Å": "AA", "Ø": 
 KATAKANA = {code: code + 0x60 for code in range(0x3041, 0x3097)}
 UMLAUTS = re.compile("(?<=[AOU])E|(?<=A)A")
 
-PARTICLES = {
-    "AF",
-    "AL",
-    "AN",
-    "AP",
-    "BEN",
-    "BIN",
-    "D",
-    "DA",
-    "DAS",
-    "DE",
-    "DEL",
-    "DELLA",
-    "DEN",
-    "DER",
-    "DES",
-    "DI",
-    "DO",
-}
-PARTICLES |= {"DOS", "DU", "E", "EL", "IBN", "LA", "LE", "LOS", "SAN", "TEN", "TER", "VAN", "VANT", "VOM", "VON", "Y"}
-PARTICLES |= {"ZU", "ZUM", "ZUR"}
+
+def _listed(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+PARTICLES = _listed(
+    "ABU AF AL AN AP BEN BIN BINT D DA DAS DE DEL DELLA DEN DER DES DI DO DOS DU E EL IBN LA LE LOS SAN TEN TER UL VAN "
+    "VANT VOM VON Y ZU ZUM ZUR"
+)
 SUFFIXES = {"JR": "JR", "JUNIOR": "JR", "SR": "SR", "SENIOR": "SR", "II": "II", "III": "III", "IV": "IV"}
-NEWBORNS = {"BABY", "BABYBOY", "BABYGIRL", "GIRL", "INFANT", "NEUGEBORENES", "NEWBORN", "TWIN"}
-PLACEHOLDERS = {
-    "ANON",
-    "ANONYM",
-    "ANONYMISED",
-    "ANONYMIZED",
-    "ANONYMOUS",
-    "NN",
-    "NONAME",
-    "UNBEKANNT",
-    "UNKNOWN",
-    "XXX",
-}
+NEWBORNS = _listed(
+    "BABY BABYBOY BABYGIRL BB BBOY BGIRL BOY GIRL INFANT JUNGE KNABE MADCHEN MAEDCHEN NEONATE NEUGEBORENES NEWBORN "
+    "SAEUGLING SAUGLING TWIN ZWILLING"
+)
+PLACEHOLDERS = _listed("ANON ANONYM ANONYMISED ANONYMIZED ANONYMOUS NN NONAME UNBEKANNT UNKNOWN XXX")
 
 
 class Verdict(NamedTuple):
@@ -96,6 +81,7 @@ class Name(NamedTuple):
 
 SAME = Verdict("same", "same")
 MISSING = Verdict("missing", "not known on both sides")
+ABSENT = Verdict("absent", "known on neither side")
 SCRIPTS = Verdict("missing", "written in different scripts, so not compared")
 DIFFERENT = Verdict("different", "different")
 
@@ -125,6 +111,19 @@ def shown(name: str) -> tuple[str, str]:
     """Family and given name as they were written, for the screen."""
     group = next((group for group in parse(name) if group), None)
     return (group.family.text, group.given.text) if group else ("", "")
+
+
+def said(name: str) -> list[tuple[list[str], list[str]]]:
+    """The words of family and given name in each group that say who it is: no placeholders, particles or initials."""
+    groups = [group for group in parse(name) if group]
+    return [tuple(_saying(part) for part in (group.family, group.given)) for group in groups]
+
+
+def _saying(part: Part) -> list[str]:
+    if NEWBORNS & set(part.words[:1]) or PLACEHOLDERS & {part.joined, *part.words}:
+        return []
+    words = [word for word in part.bare if len(word) > 1 or not word.isascii()]
+    return [*words, "".join(part.bare)] if words and len(part.bare) > 1 else words
 
 
 # --- taking a name apart ---------------------------------------------------------------------------------------------
@@ -185,6 +184,12 @@ def _groups(a: Group, b: Group) -> tuple[Verdict, Verdict]:
     if "same" not in (family.level, given.level) and _crossed(a, b):
         swapped = Verdict("swapped", "family and given name are swapped")
         return swapped, swapped
+    if family.level == given.level == "different" and _crossed(a, b, "typo", "close"):
+        crossed = Verdict("crossed", "family and given name are swapped, and spelled much alike")
+        return crossed, crossed
+    if {family.level, given.level} <= {"different", "missing"} and _moved(a, b):
+        moved = Verdict("moved", "a family name on one side is the given name on the other")
+        return moved, moved
     if given.level == "same" and a.suffix and b.suffix and a.suffix != b.suffix:
         given = Verdict("suffix", f"same, but the suffixes differ ({' and '.join(sorted((a.suffix, b.suffix)))})")
     return family, given
@@ -202,9 +207,14 @@ def _both_known(group: Group) -> bool:
     return bool(group.family.words and group.given.words)
 
 
-def _crossed(a: Group, b: Group) -> bool:
+def _crossed(a: Group, b: Group, *also: str) -> bool:
     crossed = (_given(a.family, b.given).level, _given(a.given, b.family).level)
-    return all(level in ("same", "collapsed", "partial") for level in crossed)
+    return all(level in ("same", "collapsed", "partial", *also) for level in crossed)
+
+
+def _moved(a: Group, b: Group) -> bool:
+    crossed = (_given(a.family, b.given).level, _given(a.given, b.family).level)
+    return any(level in ("same", "collapsed", "typo") for level in crossed)
 
 
 def _alike(a: Part, b: Part) -> Verdict | None:
@@ -214,7 +224,7 @@ def _alike(a: Part, b: Part) -> Verdict | None:
     if PLACEHOLDERS & {a.joined, b.joined}:
         return Verdict("missing", "a placeholder, not a name")
     if a.joined.isascii() != b.joined.isascii():
-        return SCRIPTS
+        return _across_scripts(romanised(a.joined), romanised(b.joined))
     if a.text.upper() == b.text.upper():
         return SAME
     if a.joined == b.joined:
@@ -233,12 +243,12 @@ def _family(a: Part, b: Part) -> Verdict:
         return Verdict("particle", "same apart from a particle (van, von, de ...) or the order of its words")
     if _contained(a, b):
         return Verdict("double", "one is a part of the other, a double name")
-    if _close(a.joined, b.joined):
-        return Verdict("close", "spelled much alike")
-    return DIFFERENT
+    return _spelled(a.joined, b.joined) or DIFFERENT
 
 
 def _given(a: Part, b: Part) -> Verdict:
+    if not a.words and not b.words:
+        return ABSENT  # people with a single name have it everywhere
     if verdict := _newborn(a, b) or _alike(a, b):
         return verdict
     if _contained(a, b):
@@ -247,9 +257,12 @@ def _given(a: Part, b: Part) -> Verdict:
         if a.bare[0] == b.bare[0]:
             return Verdict("partial", "the first is the same, a further one is abbreviated or left out")
         return Verdict("initial", "one side has only the initial")
-    if _close(a.joined, b.joined) or (len(a.bare) != len(b.bare) and _close(a.bare[0], b.bare[0])):
-        return Verdict("close", "spelled much alike")
-    return DIFFERENT
+    spelled = _spelled(a.joined, b.joined)
+    if spelled and a.joined[-2:] != b.joined[-2:] and set(a.joined[-2:]) ^ set(b.joined[-2:]) <= ENDINGS:
+        return Verdict("close", "spelled much alike")  # ANNA and ANNE, MARTIN and MARTINA: names of two people
+    if not spelled and len(a.bare) != len(b.bare):
+        spelled = _spelled(a.bare[0], b.bare[0]) and Verdict("close", "the first is spelled much alike")
+    return spelled or DIFFERENT
 
 
 def _newborn(a: Part, b: Part) -> Verdict | None:
@@ -258,7 +271,7 @@ def _newborn(a: Part, b: Part) -> Verdict | None:
     if all(waiting) and not (set(a.words) <= set(b.words) or set(b.words) <= set(a.words)):
         return Verdict("different", "placeholders for two different newborns")
     if any(waiting):
-        return Verdict("missing", "a newborn's placeholder, not a name yet")
+        return Verdict("newborn", "a newborn's placeholder, not a name yet")
     return None
 
 
@@ -272,12 +285,29 @@ def _abbreviates(a: str, b: str) -> bool:
     return a == b or (min(len(a), len(b)) == 1 and a[0] == b[0])
 
 
-def _close(a: str, b: str) -> bool:
-    return JaroWinkler.similarity(*sorted((a, b))) >= CLOSE  # sorted: the answer must not hang on the order
+def _spelled(a: str, b: str) -> Verdict | None:
+    """A slip of the pen inside a name long enough to be known by the rest, or a name that looks or sounds alike."""
+    slips, shorter = OSA.distance(a, b, score_cutoff=2), min(len(a), len(b))
+    if a[0] == b[0] and (slips == 1 <= shorter - 3 or slips == 2 <= shorter - 6):
+        return Verdict("typo", f"same but for {'one letter' if slips == 1 else 'two letters'}")
+    likeness = JaroWinkler.similarity(*sorted((a, b)))  # sorted: the answer must not hang on the order
+    if likeness >= CLOSE or slips == 1 < shorter:
+        return Verdict("close", "spelled much alike")
+    return Verdict("close", "sounds alike") if likeness >= HEARD and sound(a) == sound(b) else None
+
+
+def _across_scripts(a: str, b: str) -> Verdict:
+    """Cyrillic or Greek against Latin letters: by the romanisation, which has many spellings. No other scripts."""
+    if not (a.isascii() and b.isascii()):
+        return SCRIPTS
+    if a == b or loose(a) == loose(b):
+        return Verdict("romanised", "same, in another script")
+    alike = JaroWinkler.similarity(*sorted((loose(a), loose(b)))) >= CLOSE
+    return Verdict("close", "spelled much alike in another script") if alike else DIFFERENT
 
 
 def _by_characters(written: Verdict, latin: Verdict | None) -> Verdict:
-    if written.level == "missing":
+    if written.level in ("missing", "absent"):
         return latin or written
     if written.level in ("same", "swapped", "unseparated"):
         return written

@@ -9,9 +9,14 @@ WORDS = {"identifier": "identifier", "family_name": "family name", "given_name":
 WORDS |= {"birth_date": "birth date", "sex": "sex"}
 
 
-def objections(match: Match, *, taken: bool = False, alike: int = 0) -> list[Found]:
-    """`taken`: the order has another study already. `alike`: patients whom no rule can tell apart from this one."""
+def objections(match: Match, *, taken: bool = False, alike: int = 0, another: str = "") -> list[Found]:
+    """`taken`: the order has another study already. `alike`: patients whom no rule can tell apart from this one.
+
+    `another`: why the number that came is known to be another patient's, "" when it is not.
+    """
     found = [_person(match), _modality(match)]
+    if another:
+        found.append(_override("another_number", another))
     if taken:
         found.append(_override("order_taken", "The order chosen already has another study."))
     if alike > 1:

@@ -10,7 +10,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
-from reconciliation.dicom.arrival import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from orders.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from reconciliation.dicom.scu import Peer, Refused, Unreachable
 
 STANDSTILL = 1  # seconds that the reactor has to stop; it looks every millisecond

@@ -20,11 +20,12 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from orders.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from policies.rules.tls import Credentials, acceptor_context, secured
 from reconciliation.dicom import commitment
-from reconciliation.dicom.arrival import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Origin
+from reconciliation.dicom.arrival import Origin
 from reconciliation.dicom.reception import Reception
 from reconciliation.dicom.spool import Spool
-from reconciliation.dicom.tls import Credentials, acceptor_context, secured
 from reconciliation.dicom.wire import DirectSocket, DoorSocket
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The sending side of C-STORE and C-ECHO (PS3.4 annexes A and B): what a peer said of each object, in sentences.
+"""The sending side of C-STORE (PS3.4 annex B): what a peer said of each object, in sentences.
 
 An object is never written a second time: its new header comes from memory, the rest from the original. While the peer
 stores one object, the next one is made.
@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pydicom.uid import UID
-from pynetdicom.sop_class import Verification
 
-from reconciliation.dicom import plain
-from reconciliation.dicom.calling import (
+from orders.dicom.calling import (
+    CLASS,
+    COMMAND_FIELD,
     CONTEXTS,
+    DATA_SET,
     ERROR_COMMENT,
+    PRIORITY,
     STATUS,
+    WITH_DATA_SET,
     Association,
     Lost,
     Peer,
@@ -31,13 +34,13 @@ from reconciliation.dicom.calling import (
     Unreachable,
     associated,
 )
+from orders.dicom.fragments import Body
+from reconciliation.dicom import plain
 from reconciliation.dicom.edit import CannotWrite, Made
-from reconciliation.dicom.fragments import NO_DATA_SET, Body
 from reconciliation.dicom.plain import PLAIN, NotPlain, Plainer
 
-C_STORE, C_ECHO = 0x0001, 0x0030
-CLASS, COMMAND, PRIORITY, DATA_SET, INSTANCE = 0x0002, 0x0100, 0x0700, 0x0800, 0x1000  # in group 0000
-MEDIUM, WITH_DATA_SET = 0x0000, 0x0001
+C_STORE, MEDIUM = 0x0001, 0x0000
+INSTANCE = 0x1000  # in group 0000
 NO_SUCH_CLASS = 0x03  # result of a presentation context (PS3.8 Table 9-18)
 
 
@@ -103,22 +106,6 @@ def send(
             _side_by_side(
                 _Work(peer, proposals, deque(batch), scratch), min(associations, len(batch)), told=told, idle=idle
             )
-
-
-def echo(peer: Peer) -> str:
-    """Say why the peer cannot be used, or "" (C-ECHO, PS3.4 annex A)."""
-    try:
-        with associated(peer, [(Verification, PLAIN[1:])]) as assoc:
-            if not assoc.accepted:
-                return f"{peer.ae_title} does not answer to a verification."
-            [(context, _)] = assoc.accepted.values()
-            assoc.send(context, {CLASS: Verification, COMMAND: C_ECHO, DATA_SET: NO_DATA_SET})
-            status = assoc.answer()[STATUS]
-    except Lost as lost:
-        return f"{peer.ae_title} does not answer to a verification: it {lost}."
-    except (Unreachable, Refused) as problem:
-        return str(problem)
-    return "" if status == 0 else f"{peer.ae_title} did not answer the verification with success."
 
 
 def _batches(objects: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:
@@ -299,7 +286,7 @@ def _request(each: Outgoing, made: Made) -> dict[int, int | str]:
     """A C-STORE-RQ (PS3.7 Table 9.3-1)."""
     return {
         CLASS: str(each.SOPClassUID),
-        COMMAND: C_STORE,
+        COMMAND_FIELD: C_STORE,
         PRIORITY: MEDIUM,
         DATA_SET: WITH_DATA_SET,
         INSTANCE: made.SOPInstanceUID,

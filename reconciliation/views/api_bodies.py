@@ -10,6 +10,7 @@ from policies.rules.matching import Class
 from reconciliation.renaming import Doubled
 
 ORDERS = Order.objects.select_related("patient").prefetch_related("patient__identifiers")
+TOLD_ORDERS = ORDERS.prefetch_related("notices__system", "notices__order")
 PATIENTS = Patient.objects.prefetch_related("identifiers")
 
 
@@ -30,6 +31,7 @@ class StudyFilters(Cursor):
     source = serializers.UUIDField(required=False)
     modality = serializers.RegexField(r"^[A-Z0-9_ ]{1,16}$", required=False)
     mine = serializers.BooleanField(default=False, help_text="Those on which you hold the lease.")
+    new = serializers.BooleanField(default=False, help_text="Those with a new candidate that nobody saw.")
     q = serializers.CharField(
         default="", max_length=200, help_text="Words of the name, an identifier, a number, a UID."
     )
@@ -62,6 +64,10 @@ class Seen(serializers.Serializer):
 
 class TakeLease(serializers.Serializer):
     reason = serializers.CharField(default="", allow_blank=True, help_text="Needed to take it over from somebody.")
+
+
+class CancelOrder(serializers.Serializer):
+    reason = serializers.CharField(max_length=200, help_text="The order system is told.")
 
 
 class Choice(serializers.Serializer):

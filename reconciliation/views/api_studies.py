@@ -9,8 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from orders.models import Lookup
 from policies import audit
-from reconciliation import clearance, delivery, intake, lease, mapping, matching, queue, release, renaming
+from reconciliation import asking, clearance, delivery, intake, lease, mapping, matching, queue, release, renaming
 from reconciliation import serializers as shapes
 from reconciliation.models import Delivery, Study
 from reconciliation.views import api_bodies as bodies
@@ -61,10 +62,11 @@ def as_json(changes: list) -> list[dict]:
 
 @call("GET", gives=page_of(shapes.StudySerializer), filters=bodies.StudyFilters)
 def studies(request: Request) -> Response:
-    """The studies that you may see, newest first."""
+    """The studies that you may see, newest first; above them those with a new candidate that nobody saw."""
     given = filters(bodies.StudyFilters, request)
     asked = {name: str(value) for name, value in given.items() if value}
-    return paged(whole(queue.studies(request.user, asked)), shapes.StudySerializer, request, cursor=given["cursor"])
+    rows = whole(queue.studies(request.user, asked))
+    return paged(rows, shapes.StudySerializer, request, cursor=given["cursor"], by="queued_at")
 
 
 @call("GET", gives=shapes.StudySerializer)
@@ -93,9 +95,23 @@ def proposals(request: Request, key) -> Response:
     """Candidates with their evidence, the best first. Nothing is chosen by them."""
     study = queue.get(request.user, key)
     matching.refresh(study)
-    rows = study.proposals.select_related("patient", "order__patient")
+    rows = study.proposals.filter(patient__merged_into=None).select_related("patient", "order__patient")
     found = rows.prefetch_related("patient__identifiers", "order__patient__identifiers")
     return listed(found, shapes.ProposalSerializer, request)
+
+
+class LookUp(APIView):
+    @described("look_up", gives=shapes.LookupSerializer)
+    def post(self, request: Request, key) -> Response:
+        """Have worklists and demographics sources asked about a held study. Ask by GET until it is no longer open."""
+        row = asking.request(queue.get(request.user, key), by=request.user)
+        return Response(shapes.LookupSerializer(row).data)
+
+    @described("looked_up", gives=shapes.LookupSerializer)
+    def get(self, request: Request, key) -> Response:
+        """What those systems said when they were asked last, and why one said nothing."""
+        row = asking.of(queue.get(request.user, key))
+        return Response(shapes.LookupSerializer(row or Lookup()).data)
 
 
 @call("GET", gives=shapes.PreviewSerializer, filters=bodies.Plan)
@@ -116,6 +132,13 @@ def map_study(request: Request, key) -> Response:
     made = mapping.apply(seen(request, key, given), by=request.user, uids=of_uids(given), **choice)
     uids = asdict(renaming.of(made))
     return Response({"study": represented(request, key), "changes": made.changes, "uids": uids})
+
+
+@call("POST", takes=bodies.Seen, gives=shapes.MappedSerializer)
+def map_again(request: Request, key) -> Response:
+    """The same order and purpose for the record that the patient's was merged into, in one step."""
+    made = mapping.again(seen(request, key, body(bodies.Seen, request)), by=request.user)
+    return Response({"study": represented(request, key), "changes": made.changes})
 
 
 @call("GET", gives=shapes.DecidedSerializer)

@@ -15,12 +15,14 @@ from reconciliation import queue
 from reconciliation.models import Study
 from reconciliation.views import searches
 
-FILTERS = ("state", "late", "source", "modality", "class", "mine")
-LATE = {"state": "released", "late": "1"}  # what the tab "late" asks for
+FILTERS = ("state", "late", "new", "source", "modality", "class", "mine")
+# Tabs that ask for more than a state, by what they add to it.
+NARROWER = {"late": {"state": "released", "late": "1"}, "new": {"state": "held", "new": "1"}}
 MODALITIES = ("CR", "CT", "DX", "MG", "MR", "NM", "OT", "PT", "RF", "SC", "SR", "US", "XA")
 TABS = (
     ("open", _("All open")),
     ("held", _("Held")),
+    ("new", _("New candidates")),
     ("mapped", _("Mapped")),
     ("cleared", _("Cleared")),
     ("released", _("Released")),
@@ -48,8 +50,8 @@ def tabs(request: HttpRequest, chosen: dict[str, str]) -> list[dict]:
     """The states with their counts and addresses, the other filters kept."""
     counts = queue.counts(request.user)
     counts["open"] = sum(counts[state] for state in queue.OPEN_STATES)
-    counts["late"] = queue.studies(request.user, LATE).count()
-    kept = {name: value for name, value in chosen.items() if name not in LATE}
+    counts["late"] = queue.studies(request.user, NARROWER["late"]).count()
+    kept = {name: value for name, value in chosen.items() if name not in ("state", *NARROWER)}
     if "search" in request.GET:
         kept["search"] = request.GET["search"]
     return [
@@ -65,11 +67,11 @@ def tabs(request: HttpRequest, chosen: dict[str, str]) -> list[dict]:
 
 
 def _tab(chosen: dict[str, str]) -> str:
-    return "late" if "late" in chosen else chosen["state"]
+    return next((name for name in NARROWER if name in chosen), chosen["state"])
 
 
 def _asked(tab: str) -> dict[str, str]:
-    return LATE if tab == "late" else {"state": tab}
+    return NARROWER.get(tab, {"state": tab})
 
 
 @require_GET
@@ -78,7 +80,7 @@ def show(request: HttpRequest) -> HttpResponse:
     words, foreign = searches.recall(request)
     rows = queue.studies(request.user, {**chosen, "q": words})
     rows = rows.select_related("source", "lease_by", "submission").prefetch_related("findings")
-    page = queue.page(rows, cursor=request.GET.get("after", ""))
+    page = queue.page(rows, cursor=request.GET.get("after", ""), by="queued_at")
     given = request.GET.copy()
     given.pop("after", None)
     context = {
@@ -86,13 +88,13 @@ def show(request: HttpRequest) -> HttpResponse:
         "chosen": chosen,
         "tab": _tab(chosen),
         "whole": urlencode(_asked(_tab(chosen))),
-        "narrowed": bool(set(chosen) - set(LATE) or words),
+        "narrowed": bool(set(chosen) - {"state", *NARROWER} or words),
         "words": words,
         "foreign": foreign,
         "page": page,
         "paged": "after" in request.GET,
         "address": given.urlencode(),
-        "since": page.rows[0].received_at.isoformat() if page.rows else "",
+        "since": page.rows[0].queued_at.isoformat() if page.rows else "",
         "sources": queue.sources(request.user),
         "modalities": MODALITIES,
         "classes": CLASSES,
@@ -102,12 +104,12 @@ def show(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def news(request: HttpRequest) -> HttpResponse:
-    """The counts as they are now, and how many studies came after the newest row on the page."""
+    """The counts as they are now, and how many studies came, or got a candidate, after the newest row on the page."""
     chosen = filters(request)
     words, _foreign = searches.recall(request)
     rows = queue.studies(request.user, {**chosen, "q": words})
     if since := _since(request):
-        rows = rows.filter(received_at__gt=since)
+        rows = rows.filter(queued_at__gt=since)
     given = request.GET.copy()
     given.pop("since", None)
     context = {"tabs": tabs(request, chosen), "new": rows.count(), "address": given.urlencode()}

@@ -22,6 +22,7 @@ from django.db import connection
 from pynetdicom import _config
 
 from tests.conftest import program
+from tests.wire.certificates import Trust, trust_in
 
 ROOT = Path(__file__).resolve().parents[2]
 DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -29,6 +30,7 @@ READY_WITHIN, ENDED_WITHIN = 30, 15  # seconds
 COMMANDS = {
     "storescp": ["manage.py", "storescp"],
     "intake": ["manage.py", "intake"],
+    "mllp": ["manage.py", "mllp"],
     "qcluster": ["manage.py", "qcluster"],
     "web": ["-m", "gunicorn", "imgshare_site.wsgi", "--no-control-socket", "--threads", "4", "--bind"],
 }
@@ -103,6 +105,11 @@ def _as_the_library_comes(monkeypatch):
 @pytest.fixture
 def free_port() -> int:
     return a_free_port()
+
+
+@pytest.fixture(scope="session")
+def trust(tmp_path_factory) -> Trust:
+    return trust_in(tmp_path_factory.mktemp("certificates"))
 
 
 # --- DCMTK ---
@@ -243,13 +250,14 @@ class Portal:
         self.folder, self.data_dir = folder, folder / "data"
         self.data_dir.mkdir(parents=True)
         (self.data_dir / "staticfiles").symlink_to(static)
-        self.http_port, self.dicom_port = a_free_port(), a_free_port()
+        self.http_port, self.dicom_port, self.mllp_port = a_free_port(), a_free_port(), a_free_port()
         self.http_url = f"http://127.0.0.1:{self.http_port}"
         self.env = portal_environment(
             IMGSHARE_DATA_DIR=self.data_dir,
             DATABASE_URL=database_url,
             IMGSHARE_HTTP_PORT=self.http_port,
             IMGSHARE_DICOM_PORT=self.dicom_port,
+            IMGSHARE_MLLP_PORT=self.mllp_port,
             IMGSHARE_PACS_PORT=a_free_port(),
             IMGSHARE_AE_TITLE=self.ae_title,
             **{"IMGSHARE_SETTLE_SECONDS": 1, **env},
@@ -273,7 +281,7 @@ class Portal:
             self.processes[name].end()
         process = Process([sys.executable, *COMMANDS[name], *where], log=self.folder / f"{name}.log", env=self.env)
         self.processes[name] = process
-        if port := {"web": self.http_port, "storescp": self.dicom_port}.get(name):
+        if port := {"web": self.http_port, "storescp": self.dicom_port, "mllp": self.mllp_port}.get(name):
             process.wait_for(port)
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:

@@ -574,7 +574,7 @@ def test_a_report_is_kept_while_the_database_is_down(monkeypatch):
     def down(*_):
         raise DatabaseError
 
-    monkeypatch.setattr("reconciliation.bell.ring", down)
+    monkeypatch.setattr("policies.bell.ring", down)
     monkeypatch.setattr(commitment, "_act_on", down)
     report = Report("1.2.3", TITLE, "127.0.0.1", (Reference("1.2", "1.2.4"),), (Failure("1.2", "1.2.5", 0x0112),))
     storescp.reported(report)

@@ -264,11 +264,6 @@ def test_a_peer_that_reads_no_more_does_not_hold_us_for_ever(tmp_path):
     assert time.monotonic() - started < 8
 
 
-def test_an_echo_is_answered_with_nothing_or_a_sentence(storescp, free_port):
-    assert scu.echo(peer(storescp.port)) == ""
-    assert "does not answer" in scu.echo(peer(free_port))
-
-
 def test_no_thread_is_left_behind(storescp):
     before = threading.active_count()
 

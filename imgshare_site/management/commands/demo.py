@@ -23,12 +23,12 @@ from django.urls import reverse
 
 from imgshare_site import demo
 from imgshare_site.archive import AE_TITLE as ARCHIVE
+from orders.dicom import calling
 from policies.models import Source
-from reconciliation.dicom import scu
 
 LOOPBACK = "127.0.0.1"  # the passwords are known to everybody: no demo listens to the outside
 MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
-PORTS = {"IMGSHARE_HTTP_PORT": "HTTP_PORT", "IMGSHARE_DICOM_PORT": "DICOM_PORT", "IMGSHARE_PACS_PORT": "PACS_PORT"}
+PORTS = {f"IMGSHARE_{door}_PORT": f"{door}_PORT" for door in ("HTTP", "DICOM", "MLLP", "PACS")}
 SETTLE_SECONDS = 5  # nobody waits a minute for a study of their own
 PATIENCE = 60  # seconds until a process must answer
 GOODBYE = 10  # seconds that a process gets to end by itself
@@ -204,6 +204,7 @@ class Command(BaseCommand):
                 title=settings.AE_TITLE,
                 host=LOOPBACK,
                 port=settings.DICOM_PORT,
+                mllp_port=settings.MLLP_PORT,
                 archive=ARCHIVE,
                 archive_port=settings.PACS_PORT,
                 data=_shown(settings.DATA_DIR),
@@ -221,6 +222,7 @@ Ready after {seconds:.1f} s.
   Queue     {site}/
   Admin     {admin}
   API       {docs}
+  HL7       {host}:{mllp_port}, over MLLP
   PACS      {archive} at {host}:{archive_port}; what it receives lies in {data}/archive
   Logs      {data}/logs
 
@@ -278,6 +280,7 @@ def _children() -> list[Child]:
         Child("web", web, _page_is_there),
         Child("storescp", [*MANAGE, "storescp"], lambda: _echoes(settings.DICOM_PORT, mine, _sender())),
         Child("intake", [*MANAGE, "intake"]),
+        Child("mllp", [*MANAGE, "mllp"], lambda: _listens(settings.MLLP_PORT)),
         Child("worker", [*MANAGE, "qcluster"]),
     ]
 
@@ -301,10 +304,14 @@ def _sender() -> str:
     return first if first in titles else next(iter(titles), "")
 
 
-def _echoes(port: int, called: str, calling: str) -> bool:
+def _echoes(port: int, called: str, title: str) -> bool:
     """Whether C-ECHO is answered; only whether somebody listens, when there is nobody to ask as."""
-    if calling:
-        return not scu.echo(scu.Peer(host=LOOPBACK, port=port, ae_title=called, calling_title=calling))
+    if title:
+        return not calling.echo(calling.Peer(host=LOOPBACK, port=port, ae_title=called, calling_title=title))
+    return _listens(port)
+
+
+def _listens(port: int) -> bool:
     try:
         socket.create_connection((LOOPBACK, port), timeout=1).close()
     except OSError:

@@ -14,13 +14,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections, connection
 
-from policies import audit
+from policies import audit, bell
 from policies.models import Destination, Source
-from reconciliation import bell, stores
+from policies.rules.tls import CIPHERS, Credentials
+from reconciliation import stores
 from reconciliation.dicom import scp
 from reconciliation.dicom.arrival import Door, Origin
 from reconciliation.dicom.commitment import Report
-from reconciliation.dicom.tls import CIPHERS, Credentials
 from reconciliation.dicom.wire import SWITCH_INTERVAL
 
 log = logging.getLogger(__name__)
@@ -197,6 +197,7 @@ class Doors:
 
 class Command(BaseCommand):
     help = "Listen for DICOM C-ECHO, C-STORE and reports of storage commitment (the DICOM door)."
+    requires_system_checks = ["portal"]  # our own (imgshare_site/checks.py); the others load all pages
 
     def handle(self, **options):
         processes = settings.DICOM_PROCESSES

@@ -15,9 +15,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from orders.dicom.implementation import IMPLEMENTATION_CLASS_UID
 from policies.rules.coercion import Action, Change
 from reconciliation.dicom import edit, elements, outline
-from reconciliation.dicom.arrival import IMPLEMENTATION_CLASS_UID
 from reconciliation.dicom.edit import CannotWrite
 from tests.reconciliation.dicom.edits import checked, ct, item, made, nested, old_values, only, plan, saved
 

@@ -1,4 +1,4 @@
-"""Our own truth: the hospital's patients, their identifiers, and the orders a study can be reconciled to."""
+"""Orders a study can be reconciled to, and where accession numbers come from."""
 
 import uuid
 
@@ -8,79 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from policies.rules.matching import name_key
-
-person_name = RegexValidator(r"^[^\\\x00-\x1f]+$", _("A name has no backslash and no control character."))
-plain_text = RegexValidator(r"^[^\\\x00-\x1f]*$", _("No backslash and no control character here."))
-
-
-class Patient(models.Model):
-    """A person whom the hospital knows."""
-
-    class Sex(models.TextChoices):
-        MALE = "M", _("male")
-        FEMALE = "F", _("female")
-        OTHER = "O", _("other")
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    name = models.CharField(
-        max_length=194,
-        validators=[person_name],
-        help_text=_("As DICOM writes it: Family^Given^Middle, other scripts after '='."),
-    )
-    name_key = models.CharField(max_length=194, editable=False, db_index=True)
-    birth_date = models.DateField(null=True, blank=True)
-    sex = models.CharField(max_length=1, choices=Sex, blank=True)
-    changed_at = models.DateTimeField(auto_now=True, db_index=True)
-
-    class Meta:
-        ordering = ["name_key"]
-        indexes = [models.Index(fields=["birth_date", "sex"])]
-
-    def __str__(self):
-        name = self.name.split("=")[0].replace("^", " ").strip()
-        return f"{name}, {self.birth_date:%Y-%m-%d}" if self.birth_date else name
-
-    def save(self, **kwargs):
-        self.name_key = name_key(self.name)[:194]  # some letters fold into many
-        if kwargs.get("update_fields") is not None:
-            kwargs["update_fields"] = {*kwargs["update_fields"], "name_key", "changed_at"}
-        super().save(**kwargs)
-
-    def clean(self):
-        """People write "Family, Given"; DICOM writes Family^Given."""
-        if "^" not in self.name and "," in self.name:
-            self.name = "^".join(part.strip() for part in self.name.split(",", 1))
-
-    @property
-    def birth_date_da(self) -> str:
-        """The birth date as DICOM DA (`YYYYMMDD`), "" when unknown."""
-        return f"{self.birth_date:%Y%m%d}" if self.birth_date else ""
-
-    def identifier(self) -> "Identifier | None":
-        """The identifier that goes into Patient ID: the primary one, else the oldest."""
-        return min(self.identifiers.all(), key=lambda one: (not one.primary, one.pk), default=None)
-
-
-class Identifier(models.Model):
-    """What an assigning authority calls a patient: a value never stands without its issuer (HL7 CX.4)."""
-
-    patient = models.ForeignKey(Patient, models.CASCADE, related_name="identifiers")
-    value = models.CharField(max_length=64, validators=[plain_text])
-    issuer = models.CharField(
-        max_length=64, validators=[plain_text], help_text=_("Assigning authority, namespace ID (CX.4.1).")
-    )
-    universal_id = models.CharField(max_length=128, blank=True, help_text=_("Its OID or other universal ID (CX.4.2)."))
-    universal_id_type = models.CharField(max_length=8, blank=True, help_text=_("ISO, UUID, DNS, ... (CX.4.3)."))
-    primary = models.BooleanField(default=False, help_text=_("The one that goes into Patient ID of released objects."))
-
-    class Meta:
-        ordering = ["-primary", "id"]
-        constraints = [models.UniqueConstraint(name="an_issuer_gives_an_id_once", fields=["issuer", "value"])]
-        indexes = [models.Index(fields=["value"])]
-
-    def __str__(self):
-        return f"{self.value} ({self.issuer})"
+from orders.models.patients import Patient, plain_text
 
 
 class Order(models.Model):
@@ -100,12 +28,28 @@ class Order(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     patient = models.ForeignKey(Patient, models.PROTECT, related_name="orders")
+    own = models.ForeignKey(
+        Patient,
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="+",
+        help_text=_("Whose it was before a merge; it goes back there when the merge is undone."),
+    )
+    told = models.JSONField(
+        default=dict, editable=False, help_text=_("By column: what messages said last, and when they said it.")
+    )
+    awaits_number = models.BooleanField(
+        default=False, editable=False, help_text=_("The order system has not given its accession number yet.")
+    )
     status = models.CharField(max_length=12, choices=Status, default=Status.SCHEDULED)
     origin = models.CharField(max_length=12, choices=Origin, default=Origin.ENTERED)
     accession_number = models.CharField(max_length=16, blank=True, validators=[plain_text])
     accession_issuer = models.CharField(max_length=64, blank=True, validators=[plain_text])
     placer_order_number = models.CharField(max_length=64, blank=True)
+    placer_issuer = models.CharField(max_length=64, blank=True, help_text=_("Who gave the placer order number (EI.2)."))
     filler_order_number = models.CharField(max_length=64, blank=True)
+    filler_issuer = models.CharField(max_length=64, blank=True, help_text=_("Who gave the filler order number (EI.2)."))
     requested_procedure_id = models.CharField(max_length=16, blank=True, validators=[plain_text])
     scheduled_procedure_step_id = models.CharField(max_length=16, blank=True, validators=[plain_text])
     procedure_code = models.CharField(max_length=16, blank=True, validators=[plain_text])
@@ -114,12 +58,14 @@ class Order(models.Model):
     modality = models.CharField(max_length=16, blank=True)
     body_part = models.CharField(max_length=16, blank=True)
     scheduled_at = models.DateTimeField(null=True, blank=True)
+    reason = models.CharField(max_length=200, blank=True, help_text=_("Why, as the order system reads it."))
     referring_physician = models.CharField(max_length=194, blank=True, validators=[plain_text])
     admission_id = models.CharField(max_length=64, blank=True, validators=[plain_text])
     study_instance_uid = models.CharField(max_length=64, blank=True)
     for_import = models.BooleanField(
         _("reconciliation order"), default=False, help_text=_("Of a procedure that exists for importing; never billed.")
     )
+    seen_at = models.DateTimeField(null=True, editable=False, help_text=_("When a worklist last showed it."))
     created_by = models.CharField(max_length=150, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True, db_index=True)
@@ -135,10 +81,17 @@ class Order(models.Model):
             ),
             models.CheckConstraint(
                 name="a_generated_order_has_its_numbers",
-                condition=~Q(origin="generated") | (~Q(accession_number="") & ~Q(requested_procedure_id="")),
+                condition=~Q(origin="generated")
+                | Q(awaits_number=True)
+                | (~Q(accession_number="") & ~Q(requested_procedure_id="")),
             ),
         ]
-        indexes = [models.Index(fields=["patient", "-created_at"]), models.Index(fields=["-created_at", "-id"])]
+        indexes = [
+            models.Index(fields=["patient", "-created_at"]),
+            models.Index(fields=["-created_at", "-id"]),
+            models.Index(fields=["placer_order_number"]),
+            models.Index(fields=["filler_order_number"]),
+        ]
 
     def __str__(self):
         return f"{self.description} ({self.accession_number or 'no accession number'})"

@@ -1,9 +1,8 @@
-"""What must hold: people, partners, grants, retention rules, and the ledger of what was done."""
+"""Partners: where studies come from, where they go, and who assigns identifiers."""
 
 import uuid
 from urllib.parse import urlsplit
 
-from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -14,8 +13,6 @@ from django.utils.translation import gettext_lazy as _
 an_ae_title = RegexValidator(
     r"^(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )$", _("An AE title has 1 to 16 characters, no backslash.")
 )
-# A subset of ISO 8601 durations: whole years, months, weeks, days.
-iso_period = RegexValidator(r"^P(?=\d*[1-9])(\d+Y)?(\d+M)?(\d+W)?(\d+D)?$", _("Write the period like P5Y, P6M, P30D."))
 
 # Only these can be named: a page of the administration must not be able to send out any other secret of the process.
 a_variable = RegexValidator(
@@ -27,20 +24,6 @@ a_web_address = RegexValidator(
 )
 MOST_ASSOCIATIONS = 16
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-class User(AbstractUser):
-    """A person who signs in. What they may do comes from the grants of their groups, not from here."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-
-    def __str__(self):
-        return self.get_full_name() or self.username
-
-
-class Intent(models.TextChoices):
-    REFERENCE = "reference", _("For reference (a prior, never on a reading list)")
-    READ = "read", _("To be read here")
 
 
 class Source(models.Model):
@@ -193,135 +176,47 @@ class Destination(models.Model):
         return bool(self.query_url) or self.protocol == self.Protocol.STOW
 
 
-class Power(models.TextChoices):
-    """What a grant lets its holders do. The values are the words of the ledger and of refusals."""
+class AssigningAuthority(models.Model):
+    """An identifier domain: who issues identifiers, and under which names it arrives (HL7 CX.4, DICOM issuers)."""
 
-    VIEW = "view", _("view studies")
-    RECONCILE = "reconcile", _("reconcile (choose the order, record consent and retention)")
-    ORDER = "create order", _("create reconciliation orders")
-    OVERRIDE = "override", _("override findings and change proposed retention")
-    RELEASE = "release", _("release studies")
-    REJECT = "reject", _("reject studies")
-    AUDIT = "audit", _("read the ledger")
-
-
-class Grant(models.Model):
-    """One group may do one thing, to studies of one source (or any), toward one destination (or any)."""
-
-    group = models.ForeignKey("auth.Group", models.CASCADE, related_name="grants")
-    power = models.CharField(max_length=16, choices=Power)
-    source = models.ForeignKey(Source, models.CASCADE, null=True, blank=True, help_text=_("Empty: every source."))
-    destination = models.ForeignKey(
-        Destination, models.CASCADE, null=True, blank=True, help_text=_("Only for release. Empty: every destination.")
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    namespace_id = models.CharField(
+        _("namespace ID"), max_length=64, unique=True, help_text=_("As we write it: CX.4.1, Issuer of Patient ID.")
+    )
+    universal_id = models.CharField(max_length=128, blank=True, help_text=_("Its OID or other universal ID (CX.4.2)."))
+    universal_id_type = models.CharField(max_length=8, blank=True, help_text=_("ISO, UUID, DNS, ... (CX.4.3)."))
+    local = models.BooleanField(
+        default=False, help_text=_("Our own: its identifiers name our patients and go into Patient ID.")
+    )
+    trusted = models.BooleanField(
+        default=False, help_text=_("Its identifiers are dependable enough to support a match without a person.")
     )
 
     class Meta:
-        ordering = ["group__name", "power"]
-        constraints = [
-            models.CheckConstraint(
-                name="only_release_has_a_destination",
-                condition=Q(destination__isnull=True) | Q(power=Power.RELEASE),
-                violation_error_message=_("Only a grant to release can name a destination."),
-            ),
-            models.CheckConstraint(
-                name="the_ledger_is_read_whole_or_not",
-                condition=Q(source__isnull=True) | ~Q(power=Power.AUDIT),
-                violation_error_message=_("The ledger is one: a grant to read it names no source."),
-            ),
-            models.UniqueConstraint(
-                name="a_grant_is_given_once",
-                fields=["group", "power", "source", "destination"],
-                nulls_distinct=False,
-                violation_error_message=_("This group has this grant already."),
-            ),
-        ]
+        ordering = ["namespace_id"]
+        verbose_name_plural = "assigning authorities"
 
     def __str__(self):
-        return f"{self.group}: {self.power} {self.source or 'any source'} {self.destination or ''}".strip()
+        return self.namespace_id
 
 
-class Procedure(models.Model):
-    """A local procedure that exists for importing: never billed, never on a reading list unless asked."""
+class AuthorityAlias(models.Model):
+    """Another name under which an assigning authority arrives: a namespace, an OID, a facility."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    code = models.CharField(max_length=16, help_text=_("Code Value, at most 16 characters."))
-    scheme = models.CharField(_("coding scheme"), max_length=16, default="99LOCAL")
-    meaning = models.CharField(max_length=64, help_text=_("As staff read it: 'Outside CT, for reference'."))
-    modality = models.CharField(max_length=16, blank=True, help_text=_("CT, MR, ... Empty: any."))
-    active = models.BooleanField(default=True)
+    authority = models.ForeignKey(AssigningAuthority, models.CASCADE, related_name="aliases")
+    name = models.CharField(max_length=128, unique=True)
 
     class Meta:
-        ordering = ["meaning"]
-        constraints = [models.UniqueConstraint(name="a_procedure_code_is_unique", fields=["scheme", "code"])]
+        ordering = ["name"]
+        verbose_name_plural = "aliases"
 
     def __str__(self):
-        return f"{self.meaning} ({self.code})"
+        return self.name
 
-
-class RetentionRule(models.Model):
-    """How long the portal keeps a study that matches; the first match by priority is proposed."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    name = models.CharField(max_length=64, unique=True, help_text=_("Shown to staff with the proposal."))
-    priority = models.IntegerField(default=100, help_text=_("The lowest number that matches wins."))
-    source = models.ForeignKey(Source, models.CASCADE, null=True, blank=True, help_text=_("Empty: every source."))
-    modality = models.CharField(max_length=16, blank=True, help_text=_("Empty: every modality."))
-    intent = models.CharField(max_length=16, choices=Intent, blank=True, help_text=_("Empty: every intent."))
-    period = models.CharField(max_length=16, validators=[iso_period], help_text=_("ISO 8601, like P5Y or P90D."))
-    active = models.BooleanField(default=True)
-
-    class Meta:
-        ordering = ["priority", "name"]
-
-    def __str__(self):
-        return f"{self.name} ({self.period})"
-
-
-class Reason(models.Model):
-    """A reason code for saying no; every code means one thing."""
-
-    code = models.SlugField(max_length=32, unique=True)
-    sentence = models.CharField(max_length=200, help_text=_("As staff and the sender read it."))
-    active = models.BooleanField(default=True)
-
-    class Meta:
-        ordering = ["sentence"]
-
-    def __str__(self):
-        return self.sentence
-
-
-class LedgerLine(models.Model):
-    """One deed. Holds labels and keys, never foreign keys: the ledger outlives what it speaks of.
-
-    Lines cannot be changed or deleted (triggers in the migration), and each carries the digest of the one before.
-    """
-
-    at = models.DateTimeField()
-    actor = models.CharField(max_length=150)
-    actor_key = models.CharField(max_length=64, blank=True)
-    verb = models.CharField(max_length=32)
-    subject = models.CharField(max_length=32)
-    subject_key = models.CharField(max_length=64, blank=True)
-    subject_label = models.CharField(max_length=200, blank=True)
-    reason = models.TextField(blank=True)
-    detail = models.JSONField(default=dict)
-    address = models.CharField(max_length=64, blank=True)
-    previous = models.CharField(max_length=64, blank=True)
-    digest = models.CharField(max_length=64, unique=True)
-
-    class Meta:
-        ordering = ["-id"]
-        indexes = [models.Index(fields=["subject_key", "-id"]), models.Index(fields=["verb", "-id"])]
-
-    def __str__(self):
-        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor} {self.verb} {self.subject_label}"
-
-
-class LedgerHead(models.Model):
-    """The newest link of the chain: one row, locked by whoever adds the next line."""
-
-    digest = models.CharField(max_length=64, blank=True)
-
-    def __str__(self):
-        return self.digest
+    def clean(self):
+        """A name leads to one authority."""
+        own = Q(namespace_id__iexact=self.name) | Q(universal_id__iexact=self.name)
+        other = Q(name__iexact=self.name)
+        taken = AssigningAuthority.objects.filter(own).exclude(pk=self.authority_id).first()
+        if taken or AuthorityAlias.objects.filter(other).exclude(pk=self.pk).exists():
+            raise ValidationError({"name": _("This is a name of another assigning authority already.")})

@@ -1,4 +1,4 @@
-"""TLS for the door by BCP 195 (PS3.15 annex B.12): both sides show certificates, and nothing older than TLS 1.2."""
+"""TLS for the doors by BCP 195 (PS3.15 annex B.12): both sides show certificates, and nothing older than TLS 1.2."""
 
 import socket
 import ssl

@@ -22,10 +22,11 @@ from pynetdicom.pdu_primitives import (
     MaximumLengthNotification,
 )
 from pynetdicom.presentation import build_context
+from pynetdicom.sop_class import Verification
 
-from reconciliation.dicom import fragments
-from reconciliation.dicom.arrival import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from reconciliation.dicom.fragments import COMMAND, LAST, Body, Nonsense
+from orders.dicom import fragments
+from orders.dicom.fragments import COMMAND, LAST, NO_DATA_SET, Body, Nonsense
+from orders.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
@@ -39,8 +40,12 @@ UNSENT_LOWEST = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 FEW, MANY = 128 << 10, 0x7FFFFFFF  # bytes that may wait in the kernel for the line
 SLICE = 1.0  # seconds of a wait between two looks at whatever else is to be done
 
-MESSAGE_ID, MESSAGE_ANSWERED, STATUS, ERROR_COMMENT = 0x0110, 0x0120, 0x0900, 0x0902  # in group 0000
-COMMAND_FIELD, RESPONSE = 0x0100, 0x8000
+# Elements of group 0000 (PS3.7 annex E)
+CLASS, COMMAND_FIELD, MESSAGE_ID, MESSAGE_ANSWERED, PRIORITY = 0x0002, 0x0100, 0x0110, 0x0120, 0x0700
+DATA_SET, STATUS, ERROR_COMMENT = 0x0800, 0x0900, 0x0902
+RESPONSE, C_ECHO, WITH_DATA_SET = 0x8000, 0x0030, 0x0001
+PENDING = (0xFF00, 0xFF01)  # more responses follow (PS3.7 9.1.2.1.5)
+LITTLE_ENDIAN = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")  # Explicit and Implicit VR Little Endian
 NO_REASON = 0x02  # result of a presentation context (PS3.8 Table 9-18)
 
 Proposal = tuple[str, tuple[str, ...]]  # an abstract syntax, and transfer syntaxes in our order
@@ -236,8 +241,43 @@ class Association:
             self.over = str(lost)
             raise
 
+    def answers(self, *, longest: int, until: float) -> Iterator[tuple[int, bytes]]:
+        """Status and data set of each response to a query that was sent last, to the final one (PS3.7 9.1.2).
+
+        No data set may be longer than `longest` bytes; `until` is a time of the monotonic clock. Raises Lost.
+        """
+        status, ds = None, bytearray()
+        with self._ending():
+            while status is None or status in PENDING:
+                if (now := time.monotonic()) > until:
+                    raise Lost("did not answer to the end in time")
+                deadline = min(until, now + self.peer.dimse_timeout)
+                for control, fragment in self._fragments(deadline):
+                    if control & COMMAND:
+                        self._assemble(control, fragment)
+                    else:
+                        ds += fragment
+                    if len(ds) > longest:
+                        raise Nonsense("an answer without an end")
+                    if not control & LAST:
+                        continue
+                    told = self._answers.get(self.message_id, {})
+                    if control & COMMAND and told.get(DATA_SET) != NO_DATA_SET:
+                        continue  # its data set comes next
+                    self._answers.clear()
+                    if told:
+                        status = told[STATUS]
+                        yield status, bytes(ds)
+                    ds.clear()
+
     def _take(self, deadline: float) -> None:
-        """Hear one PDU."""
+        """Hear one PDU; data sets are let go, for no answer to `send` has any use for one."""
+        for control, fragment in self._fragments(deadline):
+            if control & COMMAND:
+                self._assemble(control, fragment)
+
+    def _fragments(self, deadline: float) -> Iterator[tuple[int, bytes]]:
+        """Control header and bytes of what is in the next PDU. Raises Lost, Nonsense."""
         kind, pdu = self.line.read(deadline)
         if kind == ABORT:
             raise Lost("aborted the association")
@@ -247,14 +287,15 @@ class Association:
         if kind != P_DATA:
             raise Lost("answered out of turn")
         for _, control, fragment in fragments.values(memoryview(pdu)[PDU.size :]):
-            if not control & COMMAND:
-                continue  # a data set, which no answer to us has any use for
-            self._command += fragment
-            if len(self._command) > LONGEST_COMMAND:
-                raise Nonsense("a command without an end")
-            if control & LAST:
-                self._hear(fragments.read_command(self._command))
-                self._command = b""
+            yield control, fragment
+
+    def _assemble(self, control: int, fragment: bytes) -> None:
+        self._command += fragment
+        if len(self._command) > LONGEST_COMMAND:
+            raise Nonsense("a command without an end")
+        if control & LAST:
+            self._hear(fragments.read_command(self._command))
+            self._command = b""
 
     def _hear(self, told: dict) -> None:
         """Keep an answer to this message; one to the message before, told twice, does no harm."""
@@ -265,6 +306,10 @@ class Association:
             self._answers[number] = told
         elif number != (self.message_id - 2) % 0xFFFF + 1:
             raise Nonsense("an answer to something that it was not asked")
+
+    def abort(self) -> None:
+        """Want no more: `close` tells the peer so."""
+        self.over = self.over or "was aborted"
 
     def release(self) -> None:
         """End in peace (PS3.8 7.2); a peer that does not answer is left."""
@@ -299,6 +344,22 @@ def associated(
         assoc.close()
 
 
+def echo(peer: Peer) -> str:
+    """Say why the peer cannot be used, or "" (C-ECHO, PS3.4 annex A)."""
+    try:
+        with associated(peer, [(Verification, LITTLE_ENDIAN[1:])]) as assoc:
+            if not assoc.accepted:
+                return f"{peer.ae_title} does not answer to a verification."
+            [(context, _)] = assoc.accepted.values()
+            assoc.send(context, {CLASS: Verification, COMMAND_FIELD: C_ECHO, DATA_SET: NO_DATA_SET})
+            status = assoc.answer()[STATUS]
+    except Lost as lost:
+        return f"{peer.ae_title} does not answer to a verification: it {lost}."
+    except (Unreachable, Refused) as problem:
+        return str(problem)
+    return "" if status == 0 else f"{peer.ae_title} did not answer the verification with success."
+
+
 def _opened(peer: Peer, proposals: Sequence[Proposal], idle: Callable[[], None]) -> Association:
     request, where = _request(peer, proposals), f"{peer.ae_title} at {peer.host}:{peer.port}"
     try:
@@ -321,7 +382,7 @@ def _opened(peer: Peer, proposals: Sequence[Proposal], idle: Callable[[], None])
         line.goodbye(_abort())
         line.close()
         if isinstance(problem, Lost):
-            raise Unreachable(f"{where} does not answer as a DICOM archive does: it {problem}.") from problem
+            raise Unreachable(f"{where} does not answer as DICOM systems do: it {problem}.") from problem
         raise
 
 

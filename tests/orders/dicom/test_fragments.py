@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciliation.dicom import fragments
-from reconciliation.dicom.fragments import Body, Nonsense
+from orders.dicom import fragments
+from orders.dicom.fragments import Body, Nonsense
 
 REQUEST = {0x0002: "1.2.840.10008.5.1.4.1.1.2", 0x0100: 1, 0x0110: 7, 0x0700: 0, 0x0800: 1, 0x1000: "1.2.3"}
 

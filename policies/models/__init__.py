@@ -1,0 +1,50 @@
+"""What must hold: people, partners, grants, rules, and the ledger of what was done."""
+
+from policies.models.ledger import LedgerHead, LedgerLine
+from policies.models.partners import (
+    LOOPBACK,
+    MOST_ASSOCIATIONS,
+    AssigningAuthority,
+    AuthorityAlias,
+    Destination,
+    Source,
+    a_variable,
+    a_web_address,
+    an_ae_title,
+)
+from policies.models.people import Grant, Power, User
+from policies.models.policy import (
+    Intent,
+    MatchingPolicy,
+    MatchingWeight,
+    Procedure,
+    ProcedureRule,
+    Reason,
+    RetentionRule,
+    iso_period,
+)
+
+__all__ = [
+    "LOOPBACK",
+    "MOST_ASSOCIATIONS",
+    "AssigningAuthority",
+    "AuthorityAlias",
+    "Destination",
+    "Grant",
+    "Intent",
+    "LedgerHead",
+    "LedgerLine",
+    "MatchingPolicy",
+    "MatchingWeight",
+    "Power",
+    "Procedure",
+    "ProcedureRule",
+    "Reason",
+    "RetentionRule",
+    "Source",
+    "User",
+    "a_variable",
+    "a_web_address",
+    "an_ae_title",
+    "iso_period",
+]

@@ -1,0 +1,6 @@
+"""The managers' pages that look at studies too."""
+
+from reconciliation.matching_admin import MatchingPolicies
+from reconciliation.ordering_admin import CancellableOrders, ProcedureRules
+
+__all__ = ["CancellableOrders", "MatchingPolicies", "ProcedureRules"]

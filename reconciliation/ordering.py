@@ -1,0 +1,102 @@
+"""An order for the study at hand: which procedure it would be, the order generated, and cancelled again."""
+
+from typing import NamedTuple
+
+from django.db import transaction
+
+from orders import generation
+from orders.models import Order, Patient
+from policies import procedures
+from policies.models import Procedure, User
+from policies.problems import Conflict, Denied, Invalid
+from policies.rules.procedures import Outside
+from reconciliation import matching, stores
+from reconciliation.dicom import header
+from reconciliation.models import Instance, Study
+from reconciliation.workflow import why_not
+
+State = Study.State
+
+
+class Proposed(NamedTuple):
+    """The procedure that is ready to be taken, and where that comes from; None where a person must choose."""
+
+    procedure: Procedure | None
+    why: str
+
+
+def proposed_procedure(study: Study) -> Proposed:
+    """By the procedure map; where no line fits, the only procedure for its modality."""
+    chosen = procedures.choose(outside(study))
+    if chosen.procedure:
+        return Proposed(chosen.procedure, f"By the procedure map: {chosen.why}")
+    fitting = list(Procedure.objects.filter(active=True, modality__in=study.modalities)[:2])
+    if len(fitting) == 1:
+        return Proposed(fitting[0], f"The only procedure for {fitting[0].modality}; no line of the procedure map fits.")
+    return Proposed(None, chosen.why)
+
+
+def outside(study: Study) -> Outside:
+    """What the map looks at. The sender's codes are read from the first object, and only when a line asks for them."""
+    return Outside(
+        source=str(study.source_id),
+        modalities=tuple(study.modalities),
+        body_parts=tuple(study.body_parts),
+        description=study.study_description,
+        codes=_codes(study) if procedures.asks_for_codes() else (),
+    )
+
+
+def _codes(study: Study) -> tuple:
+    first = Instance.objects.filter(series__study=study).order_by("pk").first()
+    if first is None:
+        return ()
+    items = header.attributes(stores.vault().path(first.digest), ("ProcedureCodeSequence",))
+    found = items.get("ProcedureCodeSequence") or []
+    return tuple((str(one.get("CodeValue", "")), str(one.get("CodingSchemeDesignator", ""))) for one in found)
+
+
+def generate(study: Study, patient: Patient, *, by: User, procedure: Procedure | None = None) -> Order:
+    """A reconciliation order for a held study; without a procedure the proposed one. Nothing is mapped yet."""
+    if refusal := why_not(study, "map", by):
+        raise refusal
+    proposed = Proposed(procedure, "") if procedure else proposed_procedure(study)
+    if proposed.procedure is None:
+        raise Invalid(f"{proposed.why} Choose the procedure of the new order.")
+    order = generation.generate(
+        patient,
+        procedure=proposed.procedure,
+        by=by,
+        body_part=next(iter(study.body_parts), ""),
+        source=study.source,
+        reason=_reason(study),
+        referring_physician=study.referring_physician_name.replace("\\", " "),
+    )
+    matching.propose(study, news=False)
+    return order
+
+
+def _reason(study: Study) -> str:
+    """What the order is for, as the order system's people read it."""
+    day = study.study_date
+    when = f" of {day[:4]}-{day[4:6]}-{day[6:]}" if len(day) == 8 else ""
+    modalities = "/".join(study.modalities) or "images"
+    return f"Import of outside {modalities}{when} from {study.institution_name or study.source.name}"
+
+
+def why_not_cancel(order: Order, by: User, *, study: Study | None = None) -> Denied | Conflict | None:
+    """The refusal that `by` would meet, or None: what went to an archive under this order keeps it."""
+    if refusal := generation.why_not_cancel(order, by, source=study and study.source):
+        return refusal
+    if Study.objects.filter(order=order, state__in=[State.RELEASED, State.DELIVERED]).exists():
+        return Conflict(f"A study was released under {order}. It cannot be cancelled any more.")
+    return None
+
+
+def cancel(order: Order, *, by: User, reason: str, study: Study | None = None) -> None:
+    """Cancel a generated order. A study that is mapped to it meanwhile cannot be released any more."""
+    with transaction.atomic():
+        Order.objects.select_for_update().get(pk=order.pk)
+        if refusal := why_not_cancel(order, by, study=study):
+            raise refusal
+        generation.cancel(order, by=by, reason=reason, source=study and study.source)
