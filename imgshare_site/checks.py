@@ -16,6 +16,7 @@ WAITS = {
     "SETTLE_SECONDS": "IMGSHARE_SETTLE_SECONDS",
     "LEASE_SECONDS": "IMGSHARE_LEASE_SECONDS",
     "DELIVERY_LEASE_SECONDS": "IMGSHARE_DELIVERY_LEASE_SECONDS",
+    "JOB_SECONDS": "IMGSHARE_JOB_SECONDS",
     "LOOKUP_SECONDS": "IMGSHARE_LOOKUP_SECONDS",
     "MLLP_IDLE_SECONDS": "IMGSHARE_MLLP_IDLE_SECONDS",
 }
@@ -135,6 +136,19 @@ def worker_retries_only_what_has_ended(**kwargs) -> list[CheckMessage]:
     ]
 
 
+def worker_outlives_a_lease(**kwargs) -> list[CheckMessage]:
+    """Killed at the end of its lease, a delivery of a large object would begin again for ever."""
+    if settings.JOB_SECONDS > settings.DELIVERY_LEASE_SECONDS:
+        return []
+    return [
+        Error(
+            f"The worker ends a job after {settings.JOB_SECONDS} s, before the lease of a delivery has run out.",
+            hint="Set IMGSHARE_JOB_SECONDS to the longest time that an object may take on your slowest line.",
+            id="imgshare.E011",
+        )
+    ]
+
+
 def waits_are_positive(**kwargs) -> list[CheckMessage]:
     return [
         Error(
@@ -244,6 +258,7 @@ ALWAYS = [
     ports_are_distinct_and_in_range,
     sqlite_takes_its_lock_at_once,
     worker_retries_only_what_has_ended,
+    worker_outlives_a_lease,
     waits_are_positive,
     doors_are_encrypted_wholly_or_not,
     messages_fit_through_the_door,

@@ -54,6 +54,7 @@ LEASE_SECONDS = env.int("IMGSHARE_LEASE_SECONDS", 120)
 NOTICE_ANSWER_SECONDS = env.int("IMGSHARE_NOTICE_ANSWER_SECONDS", 30)
 NOTICE_LEASE_SECONDS = env.int("IMGSHARE_NOTICE_LEASE_SECONDS", 120)
 DELIVERY_LEASE_SECONDS = env.int("IMGSHARE_DELIVERY_LEASE_SECONDS", 600)
+JOB_SECONDS = env.int("IMGSHARE_JOB_SECONDS", 6 * 3600)
 LOOKUP_SECONDS = env.int("IMGSHARE_LOOKUP_SECONDS", 900)  # between two look-ups for one study
 
 DEBUG = env.bool("IMGSHARE_DEBUG", False)
@@ -204,15 +205,16 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
-# retry counts from the moment a job is taken into the local queue: longer than timeout x 2, or jobs run twice.
+# A delivery may take hours: its lease, renewed while bytes flow, tells that its worker lives; the time-out only ends
+# what hangs. retry counts from when a job is taken into the local queue: longer than timeout x 2, or jobs run twice.
 Q_CLUSTER = {
     "name": "imgshare",
     "orm": "default",
     "workers": env.int("IMGSHARE_WORKERS", 2),
     "bulk": 1,
     "queue_limit": 1,
-    "timeout": DELIVERY_LEASE_SECONDS,
-    "retry": DELIVERY_LEASE_SECONDS * 2 + 300,
+    "timeout": JOB_SECONDS,
+    "retry": JOB_SECONDS * 2 + 300,
     "max_attempts": 4,
     "ack_failures": False,
     "save_limit": 1000,

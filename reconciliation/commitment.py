@@ -40,7 +40,8 @@ def due() -> list:
 
 def _free() -> Q:
     unleased = Q(lease_until=None) | Q(lease_until__lte=Now())
-    return unleased & Q(state=State.SENT, due_at__lte=Now(), study__state=Study.State.RELEASED)
+    here = Q(state=State.SENT, due_at__lte=Now(), destination__active=True)
+    return unleased & here & Q(study__state=Study.State.RELEASED)
 
 
 def claim(key) -> Delivery | None:

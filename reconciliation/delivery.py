@@ -46,7 +46,8 @@ def due() -> list[Delivery]:
 
 def _free() -> Q:
     unleased = Q(lease_until=None) | Q(lease_until__lte=Now())
-    return unleased & Q(state__in=[State.QUEUED, State.SENDING], due_at__lte=Now(), study__state=Study.State.RELEASED)
+    here = Q(state__in=[State.QUEUED, State.SENDING], due_at__lte=Now())
+    return unleased & here & Q(study__state=Study.State.RELEASED, destination__active=True)
 
 
 def claim(key) -> Delivery | None:
@@ -104,11 +105,11 @@ def _send(delivery: Delivery) -> None:
 
 def _over_its_protocol(delivery: Delivery, objects: list[scu.Outgoing], outcomes: Outcomes) -> None:
     to, told = delivery.destination, {"told": outcomes.tell, "idle": outcomes.idle}
-    if to.protocol == Destination.Protocol.STOW:
-        web.send(site(to, to.stow_url), objects, **told)
-        return
     scratch = settings.CACHE_DIR / "outgoing"
     scratch.mkdir(parents=True, exist_ok=True)
+    if to.protocol == Destination.Protocol.STOW:
+        web.send(site(to, to.stow_url), objects, scratch=scratch, **told)
+        return
     scu.send(_peer(delivery), objects, associations=to.associations, scratch=scratch, **told)
 
 
@@ -205,16 +206,27 @@ def where(delivery: Delivery) -> dict:
     return {"destination": str(delivery.destination), "delivery": str(delivery.pk)}
 
 
+def why_waiting(delivery: Delivery) -> str:
+    """Say why a delivery waits that nothing is wrong with, or ""."""
+    if delivery.state in (State.DELIVERED, State.REFUSED) or delivery.destination.active:
+        return ""
+    return f"{delivery.destination} takes no deliveries at present: a manager has switched it off. This one waits."
+
+
 def why_not_retry(delivery: Delivery, by: User) -> str:
     """Say why `by` may not have this delivery sent again now, or ""."""
     if delivery.state not in WAITING:
         return f"This delivery is {delivery.get_state_display().lower()}."
+    if waiting := why_waiting(delivery):
+        return waiting
     return authority.why_not(by, Power.RELEASE, source=delivery.study.source, destination=delivery.destination)
 
 
 def retry(delivery: Delivery, *, by: User) -> None:
     """Put a refused or waiting delivery back at the head of the queue; what was accepted is only asked for again."""
     authority.require(by, Power.RELEASE, source=delivery.study.source, destination=delivery.destination)
+    if why := why_waiting(delivery):
+        raise Conflict(why)
     with transaction.atomic():
         waiting = Delivery.objects.filter(pk=delivery.pk, state__in=WAITING)
         if not waiting.update(state=State.QUEUED, due_at=timezone.now(), lease_until=None, rounds=0):

@@ -25,11 +25,13 @@ OPEN_STATES = [Study.State.RECEIVING, Study.State.HELD, Study.State.MAPPED, Stud
 CLASSES = [*Class, "none"]
 
 
+UNSENT = [Delivery.State.QUEUED, Delivery.State.SENDING, Delivery.State.SENT]
 _on_its_way = Delivery.objects.filter(study=OuterRef("pk"))
 TROUBLE = Case(
     When(~Q(state=Study.State.RELEASED), then=Value("")),
     When(Exists(_on_its_way.filter(state=Delivery.State.REFUSED)), then=Value("refused")),
     When(Exists(_on_its_way.filter(state=Delivery.State.QUEUED, attempts__gt=0)), then=Value("delayed")),
+    When(Exists(_on_its_way.filter(state__in=UNSENT, destination__active=False)), then=Value("delayed")),
     default=Value(""),
 )
 

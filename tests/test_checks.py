@@ -136,6 +136,13 @@ def test_a_worker_that_retries_too_early_is_refused(settings, retry, refused):
     assert ids(checks.worker_retries_only_what_has_ended()) == ["imgshare.E006"] * refused
 
 
+@pytest.mark.parametrize(("job", "refused"), [(600, True), (601, False)])
+def test_a_worker_that_is_ended_with_its_lease_is_refused(settings, job, refused):
+    settings.JOB_SECONDS, settings.DELIVERY_LEASE_SECONDS = job, 600
+
+    assert ids(checks.worker_outlives_a_lease()) == ["imgshare.E011"] * refused
+
+
 @pytest.mark.parametrize("name", checks.WAITS)
 def test_a_wait_of_no_seconds_is_refused(settings, name):
     setattr(settings, name, 0)

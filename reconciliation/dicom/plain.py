@@ -34,6 +34,9 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
 )
 
 from reconciliation.dicom.edit import Made
@@ -42,6 +45,8 @@ from reconciliation.dicom.reread import Stitched
 
 PLAIN = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))  # in the order in which we like them
 UNCOMPRESSED = {*PLAIN, str(ExplicitVRBigEndian), str(DeflatedExplicitVRLittleEndian)}
+# JPEG 2000 may lose nothing under the same UIDs: of that only the object itself can tell.
+LOSSY = {str(JPEGBaseline8Bit), str(JPEGExtended12Bit), str(JPEGLSNearLossless)}
 MEMORY, SECONDS = 2048 << 20, 60  # bytes of address space, and seconds for one object
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}  # bytes whose order turns with the transfer syntax
@@ -51,6 +56,12 @@ DAMAGED = "its pixels are damaged, or need too much memory or time"
 
 class NotPlain(Exception):
     """The object cannot be written without compression; str() says why, as the end of a sentence."""
+
+
+def told(syntax: str, before: str, why: str) -> str:
+    """How an object went that was written anew, in a sentence for staff; `why` is one without its full stop."""
+    lost = " It was compressed with loss before; what was lost stays lost." if before in LOSSY else ""
+    return f"Sent as {UID(syntax).name}: {why}.{lost}"
 
 
 class Asked(NamedTuple):
@@ -169,8 +180,8 @@ def _decompress(ds: Dataset, before: UID) -> None:
     decompress(ds, as_rgb=False, generate_instance_uid=False)
     if ds.PhotometricInterpretation in ("YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420"):
         ds.PhotometricInterpretation = "YBR_FULL"  # decoders give every sample (PS3.5 8.2.1)
-    if "Lossless" not in before.name:
-        ds.LossyImageCompression = "01"
+    if before in LOSSY:
+        ds.LossyImageCompression = "01"  # and stays so (PS3.3 C.7.6.1.1.5)
 
 
 def _elements(ds: Dataset) -> Iterator[DataElement]:

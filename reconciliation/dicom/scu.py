@@ -35,6 +35,7 @@ from orders.dicom.calling import (
     associated,
 )
 from orders.dicom.fragments import Body
+from reconciliation.dicom import plain
 from reconciliation.dicom.edit import CannotWrite, Made
 from reconciliation.dicom.plain import PLAIN, NotPlain, Plainer
 
@@ -265,8 +266,8 @@ def _body(assoc: Association, plainer: Plainer, each: Outgoing, made: Made, orig
     length = made.size - made.dataset_offset
     if each.own not in assoc.accepted:
         context, taken = assoc.accepted[each.plain]
-        said = f"Sent as {UID(taken).name}: {_not_taken(assoc, each)}."
-        return context, _anew(plainer, each, made, taken), said
+        how = plain.told(taken, each.TransferSyntaxUID, _not_taken(assoc, each))
+        return context, _anew(plainer, each, made, taken), how
     context, taken = assoc.accepted[each.own]
     if length % 2 and taken in PLAIN:
         with suppress(NotPlain):

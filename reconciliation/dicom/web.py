@@ -15,13 +15,18 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from pydicom.uid import UID
+
+from reconciliation.dicom import native, plain
 from reconciliation.dicom.edit import CannotWrite, Made
+from reconciliation.dicom.elements import file_head
+from reconciliation.dicom.plain import PLAIN, NotPlain, Plainer
 from reconciliation.dicom.scu import MEANINGS, RANGES, Outcome, Refused, Unreachable
 
 BATCH_OBJECTS, BATCH_BYTES = 20, 16 << 20  # what one request carries, unless one object alone is larger
@@ -29,7 +34,7 @@ BLOCK = 256 << 10  # bytes, where the kernel cannot copy for us
 LONGEST_ANSWER = 64 << 20  # bytes
 JSON = "application/dicom+json"
 
-OK, ACCEPTED_IN_PART, BAD_REQUEST, CONFLICT, TOO_LARGE = 200, 202, 400, 409, 413
+OK, ACCEPTED_IN_PART, BAD_REQUEST, CONFLICT, TOO_LARGE, UNSUPPORTED = 200, 202, 400, 409, 413, 415
 SAYS_OF_EACH = (OK, ACCEPTED_IN_PART, BAD_REQUEST, CONFLICT)
 AGAIN_LATER = (408, 421, 425, 429)
 NEVER = (501, 505)
@@ -37,16 +42,30 @@ NEVER = (501, 505)
 # Tags of the Store Instances Response Module, PS3.18 annex I
 FAILED_SOP, REFERENCED_SOP, SOP_INSTANCE = "00081198", "00081199", "00081155"
 FAILURE_REASON, WARNING_REASON = "00081197", "00081196"
-WORDS = {0xC122: "its transfer syntax is not supported"}
+OTHER_SYNTAX, OTHER_CLASS = 0xC122, 0x0122  # some archives say the second and mean the first
+WORDS = {OTHER_SYNTAX: "its transfer syntax is not supported"}
 
 
 class Outgoing(Protocol):
     """One object: `made` gives what is to be sent of it, just before; it may raise CannotWrite."""
 
     key: str
+    SOPClassUID: str
     SOPInstanceUID: str
     original: Path
     made: Callable[[], Made]
+
+
+class Part(NamedTuple):
+    """What is sent of one object, and the file that its tail comes from."""
+
+    each: Outgoing
+    made: Made
+    file: Path
+
+    @property
+    def is_plain(self) -> bool:
+        return self.made.TransferSyntaxUID in PLAIN
 
 
 @dataclass(frozen=True)
@@ -67,8 +86,10 @@ def send(
     *,
     told: Callable[[Outcome], None],
     idle: Callable[[], None] = lambda: None,
+    scratch: Path | None = None,
 ) -> None:
-    """Store the objects in batches, and tell each one's outcome.
+    """Store the objects in batches, and tell each one's outcome. `scratch` is a folder for objects in transfer syntaxes
+    that the archive refuses: they are written without compression, and sent again.
 
     `told` and `idle` (about once a second in a long wait) are called in this thread, and may end it all by raising.
     Raises Unreachable or Refused, OSError of an original, or what `made` raises; what was told, stands.
@@ -78,7 +99,7 @@ def send(
         running: set[Future] = set()
         while failure is None or running:
             while failure is None and len(running) < site.connections and (batch := next(batches, None)):
-                running.add(pool.submit(_stored, lines, batch))
+                running.add(pool.submit(_stored, lines, batch, scratch))
             if not running:
                 break
             done, running = wait(running, timeout=1, return_when=FIRST_COMPLETED)
@@ -105,18 +126,43 @@ def _batches(objects: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
         yield batch
 
 
-def _stored(lines: _Lines, batch: list[Outgoing]) -> list[Outcome]:
+def _stored(lines: _Lines, batch: list[Outgoing], scratch: Path | None) -> list[Outcome]:
     """What the archive said to each object of a batch; one that cannot be made is told, and not sent."""
     outcomes, parts = [], []
     for each in batch:
         try:
-            parts.append((each, each.made()))
+            parts.append(Part(each, each.made(), each.original))
         except CannotWrite as problem:
             outcomes.append(Outcome(each.key, None, str(problem), final=True))
-    return outcomes + _posted(lines, parts)
+    told = {outcome.key: outcome for outcome in _posted(lines, parts)}
+    refused = [part for part in parts if not part.is_plain and _is_of_syntax(told[part.each.key])]
+    if refused:
+        with Plainer(scratch) as plainer:
+            told |= {part.each.key: _sent_plain(lines, plainer, part) for part in refused}
+    return [*outcomes, *told.values()]
 
 
-def _posted(lines: _Lines, parts: list[tuple[Outgoing, Made]]) -> list[Outcome]:
+def _is_of_syntax(outcome: Outcome) -> bool:
+    return not outcome.accepted and outcome.status in (OTHER_SYNTAX, OTHER_CLASS)
+
+
+def _sent_plain(lines: _Lines, plainer: Plainer, part: Part) -> Outcome:
+    """The object once more, in Explicit VR Little Endian; or why it cannot be."""
+    each, made = part.each, part.made
+    why = f"{lines.site.name} does not take {UID(made.TransferSyntaxUID).name}"
+    try:
+        fileno, length = plainer.write(made, part.file, PLAIN[0])
+    except NotPlain as problem:
+        sentence = f"{why}, and it cannot be written without compression: {problem}."
+        return Outcome(each.key, OTHER_SYNTAX, sentence, final=True)
+    head = file_head(str(each.SOPClassUID).encode(), made.SOPInstanceUID.encode(), PLAIN[0].encode())
+    anew = Made(head, 0, len(head) + length, len(head), PLAIN[0], made.SOPInstanceUID, length)
+    [outcome] = _posted(lines, [Part(each, anew, Path(f"/proc/self/fd/{fileno}"))])
+    how = plain.told(PLAIN[0], made.TransferSyntaxUID, why)
+    return replace(outcome, sentence=f"{outcome.sentence} {how}".strip())
+
+
+def _posted(lines: _Lines, parts: list[Part]) -> list[Outcome]:
     if not parts:
         return []
     with lines.one() as line:
@@ -125,22 +171,28 @@ def _posted(lines: _Lines, parts: list[tuple[Outgoing, Made]]) -> list[Outcome]:
         half = len(parts) // 2
         return _posted(lines, parts[:half]) + _posted(lines, parts[half:])
     if status == TOO_LARGE:
-        return [Outcome(parts[0][0].key, None, f"{lines.site.name} does not take an object of this size.", final=True)]
-    said = _said(body) if status in SAYS_OF_EACH else None
-    if said is None and status != CONFLICT:
+        return [
+            Outcome(parts[0].each.key, None, f"{lines.site.name} does not take an object of this size.", final=True)
+        ]
+    if status == UNSUPPORTED and (packed := [part for part in parts if not part.is_plain]):
+        rest = [part for part in parts if part.is_plain]
+        refused = f"{lines.site.name} answered HTTP 415: it does not take what was sent."
+        return [Outcome(part.each.key, OTHER_SYNTAX, refused, final=True) for part in packed] + _posted(lines, rest)
+    answer = _answer(body) if status in SAYS_OF_EACH else None
+    if answer is None and status != CONFLICT:
         raise _refusal(lines.site, status)
-    return [_outcome(lines.site, each, said, status) for each, _ in parts]
+    return [_outcome(lines.site, part.each, answer, status) for part in parts]
 
 
 # --- what an answer means (PS3.18 10.5.3 and annex I) ----------------------------------------------------------------
 
-Said = dict[str, tuple[bool, int]]  # SOP Instance UID: whether it was stored, and the reason
+Answer = dict[str, tuple[bool, int]]  # SOP Instance UID: whether it was stored, and the reason
 
 
-def _said(body: bytes) -> Said | None:
-    """What the response data set says of each object, None if it says nothing that can be read."""
+def _answer(body: bytes) -> Answer | None:
+    """What the response data set, in JSON or XML, says of each object; None if it says nothing that can be read."""
     try:
-        ds = json.loads(body)
+        ds = native.read(body) if body.lstrip()[:1] == b"<" else json.loads(body)
         ds = ds[0] if isinstance(ds, list) else ds
         stored = {
             _value(one, SOP_INSTANCE): (True, _value(one, WARNING_REASON) or 0) for one in _items(ds, REFERENCED_SOP)
@@ -148,10 +200,10 @@ def _said(body: bytes) -> Said | None:
         failed = {
             _value(one, SOP_INSTANCE): (False, _value(one, FAILURE_REASON) or 0x0110) for one in _items(ds, FAILED_SOP)
         }
-        said = {str(uid).strip(" \0"): (good, int(reason)) for uid, (good, reason) in (stored | failed).items()}
+        answer = {str(uid).strip(" \0"): (good, int(reason)) for uid, (good, reason) in (stored | failed).items()}
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         return None
-    return said or None
+    return answer or None
 
 
 def _items(ds: dict, tag: str) -> list[dict]:
@@ -162,14 +214,14 @@ def _value(ds: dict, tag: str):
     return (ds.get(tag, {}).get("Value") or [None])[0]
 
 
-def _outcome(site: Site, each: Outgoing, said: Said | None, status: int) -> Outcome:
-    if said is None or (status == CONFLICT and each.SOPInstanceUID not in said):
+def _outcome(site: Site, each: Outgoing, answer: Answer | None, status: int) -> Outcome:
+    if answer is None or (status == CONFLICT and each.SOPInstanceUID not in answer):
         return Outcome(
             each.key, None, f"{site.name} refused the object (HTTP {status}) and gave no reason.", final=True
         )
-    if each.SOPInstanceUID not in said:
+    if each.SOPInstanceUID not in answer:
         return Outcome(each.key, None, f"{site.name} said nothing of this object: unknown whether it was stored.")
-    good, reason = said[each.SOPInstanceUID]
+    good, reason = answer[each.SOPInstanceUID]
     meaning = (
         WORDS.get(reason) or MEANINGS.get(reason) or RANGES.get(reason >> 8, "a reason that DICOM does not define")
     )
@@ -278,12 +330,12 @@ class _Line:
     def get(self, path: str) -> tuple[int, bytes]:
         return self._asked(lambda: self._head("GET", path))
 
-    def post(self, path: str, parts: list[tuple[Outgoing, Made]]) -> tuple[int, bytes]:
+    def post(self, path: str, parts: list[Part]) -> tuple[int, bytes]:
         """One multipart request. It is repeated on a new connection if an old one turns out to be dead."""
         boundary = uuid4().hex
-        openings = [_opening(boundary, made) for _, made in parts]
+        openings = [_opening(boundary, part.made) for part in parts]
         end = f"--{boundary}--\r\n".encode()
-        length = sum(len(opening) + made.size + 2 for opening, (_, made) in zip(openings, parts, strict=True))
+        length = sum(len(opening) + part.made.size + 2 for opening, part in zip(openings, parts, strict=True))
 
         def request() -> None:
             self._head(
@@ -292,9 +344,9 @@ class _Line:
                 ("Content-Type", f'multipart/related; type="application/dicom"; boundary={boundary}'),
                 ("Content-Length", str(length + len(end))),
             )
-            for opening, (each, made) in zip(openings, parts, strict=True):
-                self.http.sock.sendall(opening + made.head)
-                _pour(self.http.sock, each.original, made)
+            for opening, part in zip(openings, parts, strict=True):
+                self.http.sock.sendall(opening + part.made.head)
+                _pour(self.http.sock, part.file, part.made)
                 self.http.sock.sendall(b"\r\n")
             self.http.sock.sendall(end)
 

@@ -283,6 +283,8 @@ def _sending(request: HttpRequest, study: Study) -> dict:
 
 def _trouble(one: Delivery) -> str:
     """Say what keeps a delivery from arriving, or ""."""
+    if waiting := delivery.why_waiting(one):
+        return waiting
     if one.state == Delivery.State.REFUSED:
         return f"The delivery to {one.destination} is refused: a person must act, then send it again above."
     if one.state == Delivery.State.QUEUED and one.attempts:

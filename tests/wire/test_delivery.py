@@ -1,13 +1,17 @@
 """Deliveries to real receivers: accepted, refused in part, silent, down; and never under a wrong identity."""
 
+import time
+
 import pytest
 from pydicom import dcmread
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from policies.models import Destination, LedgerLine
+from policies.problems import Conflict
 from reconciliation import delivery
 from reconciliation.dicom import edit
 from reconciliation.models import DeliveredInstance, Delivery, Study
+from reconciliation.outcomes import Outcomes
 from reconciliation.release import release
 from tests import make
 from tests.wire.rawpeer import data, raw_peer, response
@@ -38,9 +42,11 @@ def scripted():
         server.shutdown()
 
 
-def released(port, ae_title="SCRIPTED", count=1):
-    """A study of `count` objects, released to the receiver on `port`."""
+def released(port, ae_title="SCRIPTED", count=1, large=False):
+    """A study of `count` objects, released to the receiver on `port`; `large`: the first of 24 MB."""
     datasets = [make.dataset()]
+    if large:
+        datasets[0].Rows, datasets[0].Columns, datasets[0].PixelData = 3072, 4096, bytes(3072 * 4096 * 2)
     datasets += [make.dataset(StudyInstanceUID=datasets[0].StudyInstanceUID) for _ in range(count - 1)]
     study = make.received(*datasets)
     for step in make._STEPS["cleared"]:
@@ -136,8 +142,8 @@ def test_an_object_that_was_not_made_as_planned_stops_the_delivery(scripted, mon
     made = released(port)
     make_it = edit.make
 
-    def wrong(original, changes):
-        return make_it(original, [change for change in changes if change.path != "PatientID"])
+    def wrong(original, changes, **uids):
+        return make_it(original, [change for change in changes if change.path != "PatientID"], **uids)
 
     monkeypatch.setattr(edit, "make", wrong)
     delivery.send(made.pk)
@@ -215,3 +221,58 @@ def test_a_delivery_whose_worker_died_is_due_again_when_its_lease_has_run_out(sc
     delivery.send(made.pk)
     with pytest.raises(delivery.Overtaken):
         delivery._finish(dead)
+
+
+def test_a_slow_delivery_of_a_large_object_is_finished_once_though_it_takes_longer_than_its_lease(
+    settings, monkeypatch
+):
+    settings.DELIVERY_LEASE_SECONDS = 2
+    others, idle = [], Outcomes.idle
+
+    def script(wire):
+        wire.accept()
+        command = b""
+        for control, fragment in wire.fragments():  # some 1,500
+            command += fragment if control & 1 else b""
+            time.sleep(0.003)
+        wire.send(data(response(wire.message_id(command))))
+
+    def while_another_worker_asks(outcomes):
+        idle(outcomes)
+        others.append(delivery.claim(outcomes.delivery.pk))
+
+    monkeypatch.setattr(Outcomes, "idle", while_another_worker_asks)
+    with raw_peer(script) as port:
+        made = released(port, large=True)
+        start = time.monotonic()
+        delivery.send(made.pk)
+
+    made.refresh_from_db()
+    assert time.monotonic() - start > 2 * settings.DELIVERY_LEASE_SECONDS
+    assert (made.state, made.attempts) == ("delivered", 1)
+    assert set(others) == {None}
+
+
+def test_a_destination_that_is_switched_off_gets_nothing_and_the_delivery_says_why(scripted):
+    port, got = scripted()
+    made = released(port)
+    Destination.objects.filter(pk=made.destination_id).update(active=False)
+    delivery.send(made.pk)
+    made = Delivery.objects.get(pk=made.pk)
+
+    assert (made.state, made.attempts, got, delivery.due()) == ("queued", 0, [], [])
+    assert "takes no deliveries at present" in delivery.why_not_retry(made, make.user("releaser"))
+    with pytest.raises(Conflict, match="switched it off"):
+        delivery.retry(made, by=make.user("releaser"))
+
+
+def test_a_destination_that_is_switched_on_again_gets_what_waited(scripted):
+    port, got = scripted()
+    made = released(port)
+    place = Destination.objects.filter(pk=made.destination_id)
+    place.update(active=False)
+    delivery.send(made.pk)
+    place.update(active=True)
+    delivery.send(made.pk)
+
+    assert len(got) == 1

@@ -13,6 +13,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from reconciliation.dicom.plain import LOSSY
 from tests.wire.test_scu import CT, MR, outgoing, peer, receiver, sent
 
 PLAIN = ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -60,8 +61,9 @@ def test_a_compressed_object_arrives_with_the_same_pixels(archive, name):
     assert outcome.sentence.startswith("Sent as Explicit VR Little Endian: STORESCP does not take ")
     assert np.array_equal(there.pixel_array, ds.pixel_array)
     assert there.SOPInstanceUID == ds.SOPInstanceUID
-    lossy = "Lossless" not in ds.file_meta.TransferSyntaxUID.name
+    lossy = ds.file_meta.TransferSyntaxUID in LOSSY
     assert there.get("LossyImageCompression") == ("01" if lossy else ds.get("LossyImageCompression"))
+    assert ("what was lost stays lost" in outcome.sentence) == lossy
 
 
 @pytest.mark.parametrize("syntax", PLAIN, ids=["explicit", "implicit"])

@@ -12,7 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomBytesIO
+from pydicom.uid import ExplicitVRLittleEndian
 
 from policies.models import LedgerLine
 from policies.rules import coercion
@@ -45,6 +48,7 @@ def outgoing(ds, original: Path):
     ds.save_as(original, enforce_file_format=True)
     return SimpleNamespace(
         key=str(ds.SOPInstanceUID),
+        SOPClassUID=str(ds.SOPClassUID),
         SOPInstanceUID=str(ds.SOPInstanceUID),
         StudyInstanceUID=str(ds.StudyInstanceUID),
         original=original,
@@ -486,3 +490,120 @@ def proven_or_not(made):
         delivery.send(made.pk)
         type(made).objects.filter(pk=made.pk).update(due_at=made.due_at)
         commitment.prove(made.pk)
+
+
+# --- an archive that takes no compressed objects ---
+
+
+def compressed(tmp_path, name: str = "MR_small_RLE.dcm"):
+    return outgoing(make.dataset(name), tmp_path / "compressed.dcm")
+
+
+def arrived(request: tuple) -> Dataset:
+    """The one object of a request."""
+    body = request[2]
+    return dcmread(DicomBytesIO(body[body.index(b"\r\n\r\n") + 4 : body.rindex(b"\r\n--")]))
+
+
+@pytest.mark.parametrize("reason", [0xC122, 0x0122])
+@pytest.mark.parametrize("status", [202, 409])
+def test_an_object_whose_transfer_syntax_is_refused_goes_uncompressed(scripted, tmp_path, status, reason):
+    one = compressed(tmp_path)
+    uid = one.SOPInstanceUID
+    site, got = scripted((status, answer(failed=[(uid, reason)])), (200, answer([uid])))
+    [outcome] = sent(site, [one])
+
+    assert outcome.accepted
+    assert outcome.sentence == "Sent as Explicit VR Little Endian: Archive does not take RLE Lossless."
+    there, before = arrived(got[1]), dcmread(one.original)
+    assert there.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert (there.SOPInstanceUID, there.PatientID) == (uid, "MRN0042")
+    assert (there.pixel_array == before.pixel_array).all()
+    assert "LossyImageCompression" not in there
+
+
+def test_of_a_request_that_is_refused_as_a_whole_only_what_is_compressed_changes(scripted, objects, tmp_path):
+    [plain], packed = objects(), compressed(tmp_path)
+    answers = [(415, b""), (200, answer([plain.SOPInstanceUID])), (200, answer([packed.SOPInstanceUID]))]
+    site, got = scripted(*answers)
+
+    assert [each.accepted for each in sent(site, [plain, packed])] == [True, True]
+    assert arrived(got[1]).SOPInstanceUID == plain.SOPInstanceUID
+    assert arrived(got[2]).file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+
+
+def test_what_was_lost_is_said_and_stays_said_in_the_object(scripted, tmp_path):
+    one = compressed(tmp_path, "JPEGLSNearLossless_08.dcm")
+    site, got = scripted((415, b""), (200, answer([one.SOPInstanceUID])))
+    [outcome] = sent(site, [one])
+
+    assert "what was lost stays lost" in outcome.sentence
+    assert arrived(got[1]).LossyImageCompression == "01"
+
+
+def test_an_object_that_cannot_be_written_without_compression_is_told(scripted, tmp_path):
+    ds = make.dataset("MR_small_RLE.dcm")
+    ds.PixelData = encapsulate([b"no run lengths"])
+    one = outgoing(ds, tmp_path / "broken.dcm")
+    site, _ = scripted((200, answer(failed=[(one.SOPInstanceUID, 0xC122)])))
+    [outcome] = sent(site, [one])
+
+    assert (outcome.accepted, outcome.final) == (False, True)
+    assert outcome.sentence.startswith("Archive does not take RLE Lossless, and it cannot be written without")
+
+
+def test_an_archive_that_refuses_it_uncompressed_too_has_the_last_word(scripted, tmp_path):
+    one = compressed(tmp_path)
+    site, got = scripted((409, answer(failed=[(one.SOPInstanceUID, 0x0122)])))
+    [outcome] = sent(site, [one])
+
+    assert (outcome.status, outcome.final, len(got)) == (0x0122, True, 2)
+
+
+# --- an archive that answers in XML ---
+
+
+def in_xml(stored=(), failed=(), *, head='xmlns="http://dicom.nema.org/PS3.19/models/NativeDICOM"') -> bytes:
+    def sequence(tag: str, items: list[str]) -> str:
+        return f'<DicomAttribute tag="{tag}" vr="SQ">{"".join(items)}</DicomAttribute>' if items else ""
+
+    def item(uid: str, more: str = "") -> str:
+        of = f'<DicomAttribute tag="00081155" vr="UI"><Value number="1">{uid}</Value></DicomAttribute>'
+        return f'<Item number="1">{of}{more}</Item>'
+
+    def reason(code: int) -> str:
+        return f'<DicomAttribute tag="00081197" vr="US"><Value number="1">{code}</Value></DicomAttribute>'
+
+    good = sequence("00081199", [item(uid) for uid in stored])
+    bad = sequence("00081198", [item(uid, reason(code)) for uid, code in failed])
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<NativeDicomModel {head}>{bad}{good}</NativeDicomModel>'.encode()
+
+
+@pytest.mark.parametrize(
+    "head", ["", 'xmlns="http://dicom.nema.org/PS3.19/models/NativeDICOM"', 'xml:space="preserve"']
+)
+def test_an_answer_in_xml_is_read_too(scripted, objects, head):
+    mine = objects(2)
+    one, two = (each.SOPInstanceUID for each in mine)
+    site, _ = scripted((202, in_xml([one], [(two, 0xA700)], head=head)))
+
+    assert [(each.status, each.accepted) for each in sent(site, mine)] == [(0, True), (0xA700, False)]
+
+
+HOSTILE_XML = {
+    "a document type": b'<!DOCTYPE a [<!ENTITY b "c">]><NativeDicomModel/>',
+    "many entities": b'<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;">]><NativeDicomModel>&c;</NativeDicomModel>',
+    "an outside entity": b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><NativeDicomModel>&b;</NativeDicomModel>',
+    "levels without end": b"<NativeDicomModel>" + b'<DicomAttribute tag="00081199"><Item>' * 10_000,
+    "cut off": in_xml(["1.2.3"])[:-30],
+    "another page": b"<html><body>Stored.</body></html>",
+    "nothing in it": b"<NativeDicomModel/>",
+    "values outside": b"<NativeDicomModel><Value>1.2</Value><Item/></NativeDicomModel>",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_XML)
+def test_xml_of_ill_will_proves_nothing(scripted, objects, name):
+    site, _ = scripted((200, HOSTILE_XML[name]))
+    with pytest.raises(Unreachable, match="cannot be read"):
+        sent(site, objects())
