@@ -96,6 +96,12 @@ SHORTER = {
         said.order("NW", "MRN2", at=2),
         said.merge("MRN9", "MRN1", at=1),
     ],
+    "links of a patient whose identifier changes": [
+        said.two("A24", "MRN1", "MRN9", at=1),
+        said.two("A24", "MRN7", "MRN9", at=2),
+        said.rename("MRN7", "MRN1", at=3),
+        said.two("A37", "MRN7", "MRN9", at=4),
+    ],
     "null and nothing": [
         said.adt("A04", "MRN1", at=1),
         said.adt("A08", "MRN1", at=2, sex='""', birth_date='""'),
