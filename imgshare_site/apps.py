@@ -5,6 +5,8 @@ from django.core.checks import register
 
 from imgshare_site import checks
 
+PORTAL = "portal"  # the tag of our checks, for commands that need no others
+
 
 class SiteConfig(AppConfig):
     name = "imgshare_site"
@@ -12,6 +14,6 @@ class SiteConfig(AppConfig):
 
     def ready(self) -> None:
         for check in checks.ALWAYS:
-            register(check)
+            register(check, PORTAL)
         for check in checks.DEPLOY:
-            register(check, deploy=True)
+            register(check, PORTAL, deploy=True)

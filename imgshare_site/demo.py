@@ -21,7 +21,6 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 from imgshare_site import archive
-from orders.generation import generate
 from orders.models import AccessionSequence, Order, Patient
 from policies import audit, roles
 from policies.models import (
@@ -31,12 +30,13 @@ from policies.models import (
     LedgerLine,
     Power,
     Procedure,
+    ProcedureRule,
     Reason,
     RetentionRule,
     Source,
     User,
 )
-from reconciliation import clearance, intake, mapping, matching, release, stores
+from reconciliation import clearance, intake, mapping, matching, ordering, release, stores
 from reconciliation.dicom.arrival import Door, Origin
 from reconciliation.models import Study, Submission
 
@@ -65,6 +65,16 @@ PROCEDURES = [
     ("OUTUS", "Outside ultrasound", "US"),
     ("OUTMG", "Outside mammogram", "MG"),
     ("OUTXX", "Outside images, other", ""),
+]
+# The procedure map: priority, and what a line asks for; whatever is left gets the last one.
+PROCEDURE_MAP = [
+    (10, {"words": "bone scan"}, "OUTXX"),
+    (20, {"modality": "CT"}, "OUTCT"),
+    (20, {"modality": "MR"}, "OUTMR"),
+    (20, {"modality": "US"}, "OUTUS"),
+    (20, {"modality": "MG"}, "OUTMG"),
+    *((30, {"modality": modality}, "OUTXR") for modality in ("CR", "DX", "RG")),
+    (900, {}, "OUTXX"),
 ]
 REASONS = {
     "wrong-patient": "The images show another patient than the request says.",
@@ -131,6 +141,9 @@ def _policies() -> None:
     sources = {row["name"]: Source.objects.get_or_create(name=row["name"], defaults=row)[0] for row in SOURCES}
     for code, meaning, modality in PROCEDURES:
         Procedure.objects.get_or_create(code=code, defaults={"meaning": meaning, "modality": modality})
+    for priority, asked, code in PROCEDURE_MAP:
+        line = {"priority": priority, "procedure": Procedure.objects.get(code=code), **asked}
+        ProcedureRule.objects.get_or_create(**line)
     for code, sentence in REASONS.items():
         Reason.objects.get_or_create(code=code, defaults={"sentence": sentence})
     AccessionSequence.objects.get_or_create(prefix="IMP", defaults={"digits": 8, "issuer": HOSPITAL})
@@ -434,10 +447,11 @@ def _map_to_order(number: str) -> Callable[[Study], None]:
     )
 
 
-def _map_to_new_order(number: str, code: str) -> Callable[[Study], None]:
+def _map_to_new_order(number: str) -> Callable[[Study], None]:
+    """Under the procedure that the map says."""
+
     def walk(one: Study) -> None:
-        procedure = Procedure.objects.get(code=code)
-        order = generate(_patient(number), procedure=procedure, by=_user("desk"), source=one.source)
+        order = ordering.generate(one, _patient(number), by=_user("desk"))
         mapping.apply(one, by=_user("desk"), intent=Intent.READ, order=order)
 
     return walk
@@ -460,7 +474,7 @@ def _reject(one: Study) -> None:
 # The demo's delivery waits for its worker and its archive; everything else ends here.
 WALKS: dict[str, list[Callable[[Study], None]]] = {
     "rejected": [_reject],
-    "mapped": [_map_to_new_order("100366", "OUTUS")],
+    "mapped": [_map_to_new_order("100366")],
     "cleared": [_map_to_order("100371"), _clear("Tomasz Wójcik", "Form 12, signed at the front desk")],
     "delivered": [_map_to_order("100402"), _clear("Amina Haddad", "Form 12, sent with the referral"), _release],
 }

@@ -49,10 +49,12 @@ STATION_NAME = env.str("IMGSHARE_STATION_NAME", "IMGSHARE")
 
 # How long things take, in seconds.
 SETTLE_SECONDS = env.int("IMGSHARE_SETTLE_SECONDS", 60)
+HL7_SETTINGS_SECONDS = env.float("IMGSHARE_HL7_SETTINGS_SECONDS", 2.0)  # until the HL7 door sees what admin changed
 LEASE_SECONDS = env.int("IMGSHARE_LEASE_SECONDS", 120)
 NOTICE_ANSWER_SECONDS = env.int("IMGSHARE_NOTICE_ANSWER_SECONDS", 30)
 NOTICE_LEASE_SECONDS = env.int("IMGSHARE_NOTICE_LEASE_SECONDS", 120)
 DELIVERY_LEASE_SECONDS = env.int("IMGSHARE_DELIVERY_LEASE_SECONDS", 600)
+LOOKUP_SECONDS = env.int("IMGSHARE_LOOKUP_SECONDS", 900)  # between two look-ups for one study
 
 DEBUG = env.bool("IMGSHARE_DEBUG", False)
 ALLOWED_HOSTS = env.list("IMGSHARE_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
@@ -197,6 +199,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "ENUM_NAME_OVERRIDES": {"OrderOriginEnum": "orders.models.orders.Order.Origin"},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

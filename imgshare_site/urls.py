@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
-from reconciliation.views import desk, news, pictures, queue, records, sessions, study
+from reconciliation.views import desk, news, pictures, queue, records, sessions, study, told
 
 STUDY = "studies/<uuid:key>/"
 
@@ -17,10 +17,15 @@ urlpatterns = [
     path(f"{STUDY}lease/", study.lease_, name="lease"),
     path(f"{STUDY}news/", news.show, name="study_news"),
     path(f"{STUDY}candidates/", study.candidates, name="candidates"),
+    path(f"{STUDY}lookup/", study.lookup, name="lookup"),
+    path(f"{STUDY}answers/", study.answers, name="answers"),
     path(f"{STUDY}changes/", study.changes, name="changes"),
     path(f"{STUDY}deliveries/", study.deliveries, name="deliveries"),
     path(f"{STUDY}settle/", desk.settle, name="settle"),
     path(f"{STUDY}generate/", desk.generate, name="generate"),
+    path(f"{STUDY}orders/<uuid:order>/", told.show, name="told"),
+    path(f"{STUDY}orders/<uuid:order>/again/", told.again, name="tell-again"),
+    path(f"{STUDY}orders/<uuid:order>/cancel/", told.cancel, name="cancel-order"),
     path(f"{STUDY}map/", desk.map_, name="map"),
     path(f"{STUDY}map-again/", desk.map_again, name="map_again"),
     path(f"{STUDY}unmap/", desk.unmap, name="unmap"),

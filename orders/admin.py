@@ -3,7 +3,9 @@
 from django.contrib import admin
 from django.utils import timezone
 
+from orders import hl7_pages, received, systems_admin  # noqa: F401 - further pages
 from orders.models import AccessionSequence, Identifier, Order, Patient
+from orders.telling import by_hand
 from policies import audit
 from policies.admin import Recorded
 
@@ -34,6 +36,10 @@ class Patients(Recorded):
     def identified_by(self, patient):
         return ", ".join(str(one) for one in patient.identifiers.all())
 
+    def save_model(self, request, obj, form, change):
+        super().save_model(request, obj, form, change)
+        by_hand(obj, {"name", "birth_date", "sex"}.intersection(form.changed_data) if change else ())
+
     def save_formset(self, request, form, formset, change):
         old = _identifiers(form.instance)
         super().save_formset(request, form, formset, change)
@@ -54,9 +60,13 @@ class Orders(Recorded):
     def save_model(self, request, obj, form, change):
         if not change:
             obj.created_by = str(request.user)
+        if "patient" in form.changed_data:
+            obj.own = None
         super().save_model(request, obj, form, change)
         if change and "patient" in form.changed_data:  # studies that were proposed the order look elsewhere now
             Patient.objects.filter(pk=form.initial["patient"]).update(changed_at=timezone.now())
+        if change:
+            received.by_hand(obj, form.changed_data)
 
 
 @admin.register(AccessionSequence)

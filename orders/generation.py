@@ -7,6 +7,7 @@ from pydicom.uid import generate_uid
 
 from orders import outbound
 from orders.models import AccessionSequence, Notice, Order, OrderSystem, Patient
+from orders.telling import by_hand
 from policies import audit, authority
 from policies.models import Power, Procedure, Source, User
 from policies.problems import Conflict, Denied, Invalid
@@ -87,6 +88,7 @@ def cancel(order: Order, *, by: User, reason: str, source: Source | None = None)
     if not standing.update(status=Order.Status.CANCELLED, changed_at=timezone.now()):
         raise Conflict(f"{order} is cancelled already.")
     order.refresh_from_db()
+    by_hand(order, ["status"])
     outbound.withdraw(order, because=reason.strip())
     audit.record(by, "cancel order", order, reason=reason.strip())
 

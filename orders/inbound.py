@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, IntegrityError, OperationalError, transaction
 from django.utils import timezone
 
-from orders import feeds, merging, patients, received
+from orders import feeds, merging, outbound, patients, received
 from orders.hl7 import persons, read, registers, requests, write
 from orders.hl7.reading import MISSING, OUT_OF_ORDER, Reading, Wrong
 from orders.models import Feed, Message
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 TRIES = 4  # two connections can bring the same new patient at once: the database lets one of them in
 AHEAD = timedelta(days=1)  # a clock that is further ahead would keep every later message from being believed
+KIND = ("MSH", 1, 9, 1)
 Outcome = Message.Outcome
 ACCEPTED = [Outcome.APPLIED, Outcome.IGNORED]
 
@@ -31,9 +32,9 @@ ACCEPTED = [Outcome.APPLIED, Outcome.IGNORED]
 class Unsupported(Exception):
     """No message that we take (ITI TF-2 C.2.3)."""
 
-    def __init__(self, code: int, sentence: str, component: int) -> None:
+    def __init__(self, code: int, sentence: str, location: tuple) -> None:
         super().__init__(sentence)
-        self.error = write.Error(code, sentence, ("MSH", 1, 9, 1, component))
+        self.error = write.Error(code, sentence, location)
 
 
 class Verdict(NamedTuple):
@@ -90,7 +91,17 @@ def _orders(said: Said) -> None:
         record = patients.tell(person, said.telling, _known(person), rank=registers.COPIED)
         key = person.anchor.key
     for number, request in enumerate(asked):
-        received.tell(request, record, key, said.telling, number=number)
+        order = received.tell(request, record, key, said.telling, number=number)
+        outbound.heard(order, by=str(said.telling.by), control=request.control, words=request.words)
+
+
+def _answer(said: Said) -> None:
+    """An order response that comes by itself, to an order that we told of."""
+    try:
+        if outbound.late(said.message):
+            said.telling.find_by([said.message.first("MSA").text(2).strip()])
+    except read.NotHL7 as problem:
+        raise Wrong(MISSING, str(problem), "MSA", 1) from problem
 
 
 def _nothing(said: Said) -> None:
@@ -134,6 +145,10 @@ KINDS: dict[str, dict[str, Callable[[Said], None]]] = {
     "ORM": {"O01": _orders},
     "OMI": {"O23": _orders},
     "OMG": {"O19": _orders},
+    "ORR": {"O02": _answer},
+    "ORI": {"O24": _answer},
+    "ORG": {"O20": _answer},
+    "ACK": dict.fromkeys(("O01", "O19", "O23"), _answer),
 }
 
 
@@ -159,31 +174,32 @@ def _ours() -> write.Site:
 
 
 def _received(raw: bytes, peer: str, now: datetime) -> tuple[read.Message | None, Verdict]:
+    site = feeds.lately()
     try:
-        message, feed = feeds.read(raw)
+        message, feed = site.read(raw)
     except read.NotHL7 as problem:
         verdict = Verdict(Outcome.REFUSED, "AE", write.Error(OUT_OF_ORDER, str(problem)), str(problem))
         _row(raw, peer, now, problem.header, None, verdict).save(force_insert=True)
         return problem.header, verdict
     for attempt in range(TRIES):
+        row = _row(raw, peer, now, message, feed, Verdict("", ""))
         try:
-            return message, _take(raw, peer, now, message, feed)
-        except (IntegrityError, OperationalError) as error:
+            return message, _take(row, message, site.reading(feed))
+        except (IntegrityError, OperationalError):
+            if _is_repeated(row):
+                return message, _close(row, Verdict(Outcome.REPEATED, "AA"))
             if attempt + 1 == TRIES:
                 raise
-            _log(error, peer)
     raise AssertionError("unreachable")
 
 
-def _take(raw: bytes, peer: str, now: datetime, message: read.Message, feed: Feed | None) -> Verdict:
-    row = _row(raw, peer, now, message, feed, Verdict("", ""))
-    telling = _telling(row, message, feed)
+def _take(row: Message, message: read.Message, reading: Reading) -> Verdict:
+    """In one transaction. A message that was accepted before raises IntegrityError: the database keeps one."""
+    telling = _telling(row, message)
     try:
         with transaction.atomic():
-            if verdict := _repeated(row):
-                return _close(row, verdict)
-            _may_tell(message, feed)
-            _apply(message, feed, telling)
+            may_tell(message, row.feed)
+            _apply(message, reading, telling)
             verdict = Verdict(Outcome.APPLIED if telling.lines or telling.words else Outcome.IGNORED, "AA")
             _close(row, verdict, telling)
             telling.record()
@@ -230,50 +246,49 @@ def _said_at(message: read.Message, now: datetime) -> datetime | None:
     return said or message.time
 
 
-def _repeated(row: Message) -> Verdict | None:
+def _is_repeated(row: Message) -> bool:
     """The same bytes from the same sender, accepted before: acknowledged again, and not applied again. Other bytes
     under a control ID that was used before are another message of a sender that counts anew."""
-    before = Message.objects.filter(
+    return Message.objects.filter(
         sending_application=row.sending_application,
         sending_facility=row.sending_facility,
         control_id=row.control_id,
         digest=row.digest,
         outcome__in=ACCEPTED,
-    )
-    if not row.control_id or not before.exists():
-        return None
-    return Verdict(Outcome.REPEATED, "AA")
+    ).exists()
 
 
-def _may_tell(message: read.Message, feed: Feed | None) -> None:
+def may_tell(message: read.Message, feed: Feed | None) -> None:
     if feed and not feed.active:
         raise Denied(f"The feed {feed} is switched off here.")
     if message.version and not message.version.startswith("2"):
-        raise Unsupported(write.UNSUPPORTED_VERSION, f"HL7 {message.version[:16]} is not read here.", 1)
+        sentence = f"HL7 {message.version[:16]} is not read here."
+        raise Unsupported(write.UNSUPPORTED_VERSION, sentence, ("MSH", 1, 12))
     kinds = KINDS.get(message.type)
     if kinds is None:
-        raise Unsupported(write.UNSUPPORTED_TYPE, f"Messages of type {message.type[:16]} are not taken here.", 1)
+        said = f"Messages of type {message.type[:16]} are not taken here." if message.type else "MSH-9 is empty."
+        raise Unsupported(write.UNSUPPORTED_TYPE, said, (*KIND, 1))
     if message.trigger not in kinds:
         kind = f"{message.type}^{message.trigger[:16]}"
-        raise Unsupported(write.UNSUPPORTED_EVENT, f"Messages {kind} are not taken here.", 2)
+        raise Unsupported(write.UNSUPPORTED_EVENT, f"Messages {kind} are not taken here.", (*KIND, 2))
     if not message.control_id:
         raise Wrong(MISSING, "MSH-10, the control ID, is empty.", "MSH", 1, 10)
 
 
-def _telling(row: Message, message: read.Message, feed: Feed | None) -> Telling:
+def _telling(row: Message, message: read.Message) -> Telling:
     said_at = row.said_at or row.received_at
-    sender = str(feed) if feed else f"HL7 {row.sending_application}|{row.sending_facility}".strip("| ")
+    sender = str(row.feed) if row.feed else f"HL7 {row.sending_application}|{row.sending_facility}".strip("| ")
     telling = Telling(by=sender[:150], at=said_at, control_id=row.control_id, key=str(row.pk))
     if said_at > row.received_at + AHEAD:
         telling.at = row.received_at
         telling.notes.append("Its time lies in the future; the time at which it came is taken instead.")
     if message.charset_note:
-        telling.notes.append(message.charset_note)
+        telling.notes.append(f"MSH-18 {message.charset_note}.")
     return telling
 
 
-def _apply(message: read.Message, feed: Feed | None, telling: Telling) -> None:
-    KINDS[message.type][message.trigger](Said(message, feeds.reading(feed), telling))
+def _apply(message: read.Message, reading: Reading, telling: Telling) -> None:
+    KINDS[message.type][message.trigger](Said(message, reading, telling))
 
 
 def _close(row: Message, verdict: Verdict, telling: Telling | None = None) -> Verdict:
@@ -305,27 +320,39 @@ def _log(error: Exception, peer: str) -> None:
     log.error("A message of %s stumbled: %s at\n%s", peer, type(error).__name__, where)
 
 
+def trial(message: read.Message, feed: Feed | None, reading: Reading) -> list[str]:
+    """What the message would change; all of it is taken back. Raises what says why it would be refused."""
+    row = _row(b"", "", timezone.now(), message, feed, Verdict("", ""))
+    telling = _telling(row, message)
+    with transaction.atomic():
+        may_tell(message, feed)
+        _apply(message, reading, telling)
+        transaction.set_rollback(True)
+    return telling.changed
+
+
 # --- again -----------------------------------------------------------------------------------------------------------
 
 
-def replay(message: Message, *, by) -> Message:
-    """Apply a kept message again, by the settings of today. What is newer stays: it can only add what was missing."""
+def replay(message: Message, *, by) -> list[str]:
+    """Apply a kept message again, by the settings of today; what that changed. What is newer stays: it can only add
+    what was missing."""
     if authority.why_not(by, Power.OVERRIDE):
         raise Denied("Your role may not replay messages.")
-    raw = bytes(message.raw)
+    site = feeds.load()
     try:
-        said, feed = feeds.read(raw)
+        said, feed = site.read(bytes(message.raw))
     except read.NotHL7 as problem:
         raise Invalid(str(problem)) from problem
     try:
         with transaction.atomic():
             row = Message.objects.select_for_update().get(pk=message.pk)
-            if row.outcome not in ACCEPTED and _repeated(row):
+            if row.outcome not in ACCEPTED and _is_repeated(row):
                 raise Conflict("The same message was accepted another time. Replay that one.")
-            _may_tell(said, feed)
+            may_tell(said, feed)
             row.feed = feed
-            telling = _telling(row, said, feed)
-            _apply(said, feed, telling)
+            telling = _telling(row, said)
+            _apply(said, site.reading(feed), telling)
             row.outcome = Outcome.APPLIED if telling.lines or telling.words else Outcome.IGNORED
             row.changed, row.problem = telling.changed or row.changed, " ".join(dict.fromkeys(telling.notes))
             row.search_key = " ".join(dict.fromkeys([row.control_id, *telling.words]))[:500]
@@ -334,7 +361,7 @@ def replay(message: Message, *, by) -> Message:
             audit.record(by, "replay", row, detail={"changed": len(telling.changed)})
     except (Wrong, Unsupported) as refused:
         raise Invalid(str(refused)) from refused
-    return row
+    return telling.changed
 
 
 __all__ = ["KINDS", "LONGEST_CONTROL_ID", "receive", "replay"]

@@ -32,13 +32,13 @@ def merge(person: Person, prior: Person, telling: Telling, known: Known, *, numb
     if survivor == victim:
         telling.changed.append(f"{prior.anchor} and {person.anchor} are one record already.")
         return
-    event, made = Merge.objects.get_or_create(
-        victim=victim, survivor=survivor, at=telling.at, defaults={"by": telling.label}
-    )
-    if not made and telling.label < event.by:
-        Merge.objects.filter(pk=event.pk).update(by=telling.label)
+    known_since = Merge.objects.filter(victim=victim, survivor=survivor, at=telling.at).first()
+    if known_since is None:
+        Merge.objects.create(victim=victim, survivor=survivor, at=telling.at, by=telling.label)
+    elif telling.label < known_since.by:
+        Merge.objects.filter(pk=known_since.pk).update(by=telling.label)
     settle([victim.pk, survivor.pk])
-    if made:
+    if known_since is None:
         telling.tell("merge", victim, f"Merged {prior.anchor} into {person.anchor}.", {"survivor": str(survivor.pk)})
 
 
@@ -72,35 +72,32 @@ def link(one: Person, other: Person, telling: Telling, known: Known) -> None:
 
 
 def _cross_reference(record: Patient, other: Identity, telling: Telling, *, ended: bool) -> bool:
-    """Linked last and parted last, in one row: the later one counts. A link that was ended before it was told of
-    stands with both times equal. True if it changed."""
-    of_record = Q(own=record) | Q(own=None, patient=record)
-    row = CrossReference.objects.filter(of_record, value=other.value, issuer=other.issuer, origin=LINK).first()
-    if row is None:
-        standing = root(record)
-        CrossReference.objects.create(
-            patient=standing,
-            own=None if standing == record else record,
-            value=other.value,
-            issuer=other.issuer,
-            origin=LINK,
-            by=telling.label,
-            at=telling.at,
-            ended_at=telling.at if ended else None,
-        )
-        return True
-    before = (row.at, row.ended_at)
-    if ended:
-        if row.at <= telling.at:
-            row.ended_at = max(filter(None, (row.ended_at, telling.at)))
-    elif row.at == row.ended_at and telling.at < row.at:
-        row.at, row.by = telling.at, telling.label
-    elif telling.at > row.at:
-        row.at, row.by = telling.at, telling.label
-        if row.ended_at and row.ended_at < row.at:
-            row.ended_at = None
+    """One row, which knows when they were linked last and when they were parted last. True if it changed."""
+    said = lineage.Link(telling.at, telling.at if ended else None)
+    row = CrossReference.objects.filter(_of([record.pk]), value=other.value, issuer=other.issuer, origin=LINK).first()
+    if row:
+        return _link_again(row, said, telling.label)
+    standing = root(record)
+    CrossReference.objects.create(
+        patient=standing,
+        own=None if standing == record else record,
+        value=other.value,
+        issuer=other.issuer,
+        origin=LINK,
+        by=telling.label,
+        at=said.at,
+        ended_at=said.ended,
+    )
+    return True
+
+
+def _link_again(row: CrossReference, said: lineage.Link, by: str) -> bool:
+    before = lineage.Link(row.at, row.ended_at)
+    joined = lineage.join(before, said)
+    row.at, row.ended_at = joined
+    row.by = by if joined.at == said.at and joined.at != before.at else row.by
     row.save(update_fields=["at", "ended_at", "by"])
-    return before != (row.at, row.ended_at)
+    return joined != before
 
 
 def undo(merge: Merge, *, by, reason: str) -> None:
@@ -158,6 +155,7 @@ def _of(records: Iterable) -> Q:
 
 def _join(kept: Patient, gone: Patient) -> Patient:
     """Two rows turn out to be one record. The second one goes, unless a study still points to it."""
+    _join_links(kept, gone)
     for model in (Identifier, Order, CrossReference):
         model.objects.filter(own=gone).update(own=kept)
         model.objects.filter(patient=gone).update(patient=kept)
@@ -179,6 +177,15 @@ def _join(kept: Patient, gone: Patient) -> Patient:
     except ProtectedError:
         Patient.objects.filter(pk=gone.pk).update(merged_into=kept, told={}, changed_at=timezone.now())
     return Patient.objects.get(pk=kept.pk)
+
+
+def _join_links(kept: Patient, gone: Patient) -> None:
+    """What both rows knew of one other identifier becomes one; the rest is moved with everything else."""
+    for row in CrossReference.objects.filter(_of([gone.pk])):
+        same = CrossReference.objects.filter(value=row.value, issuer=row.issuer, origin=row.origin)
+        if twin := same.filter(Q(own=kept) | Q(patient=kept)).first():
+            row.delete()
+            _link_again(twin, lineage.Link(row.at, row.ended_at), row.by)
 
 
 def _join_claims(kept: Patient, gone: Patient) -> None:

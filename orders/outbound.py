@@ -29,6 +29,7 @@ UNSETTLED = (State.QUEUED, State.SENDING, State.ACCEPTED)
 MAY_BE_REPEATED = (State.QUEUED, State.ACCEPTED, State.REFUSED)
 REFUSED = dict.fromkeys([Kind.NEW, Kind.NUMBER], "Put right what is wrong and send it again, or cancel the order.")
 REFUSED |= {Kind.CANCEL: "Ask there, or send it again."}
+OVER = "The order is cancelled. Generate another one."
 DONE = {
     State.ANSWERED: {
         Kind.NEW: "{to} gave it its accession number.",
@@ -97,7 +98,7 @@ def send(key) -> None:
     if notice is None:
         return
     try:
-        answer = ordering.answer(_ask(notice))
+        answer = ordering.answer(read.parse(_ask(notice)))
     except (mllp.Refused, mllp.NoAnswer, read.NotHL7, OSError) as problem:
         _postpone(notice, str(problem))
     except Exception:
@@ -133,12 +134,9 @@ def _postpone(notice: Notice, problem: str) -> None:
 # --- what comes back -------------------------------------------------------------------------------------------------
 
 
-def late(raw: bytes) -> bool:
-    """An acknowledgement that came by itself, to the message that its MSA-2 names; False when it is none of ours."""
-    try:
-        answer = ordering.answer(raw)
-    except read.NotHL7:
-        return False
+def late(message: read.Message) -> bool:
+    """An acknowledgement that came by itself, to the notice that its MSA-2 names; False when it is to none of ours."""
+    answer = ordering.answer(message)
     asked = Notice.objects.select_related("system", "order").filter(state__in=UNSETTLED)
     notice = asked.filter(control_id=answer.control_id).first()
     if notice is not None:
@@ -153,17 +151,24 @@ def heard(order: Order, *, by: str, control: str = "", words: str = "") -> None:
     """
     if order.origin != Order.Origin.GENERATED:
         return
-    if control in ordering.UNABLE:
-        kinds = [Kind.CANCEL] if control == "UC" else [Kind.NEW, Kind.NUMBER]
-        _refuse_all(order, kinds, words or f"The order system answers {control} (unable to do so).", by)
-    elif order.awaits_number and order.accession_number:
+    if order.is_open and order.notices.filter(kind=Kind.CANCEL).exclude(state=State.REFUSED).exists():
+        order.status = Order.Status.CANCELLED  # what crossed our cancellation does not open it again
+        order.save(update_fields=["status", "changed_at"])
+    if control == "UC":
+        _refuse_all(order, [Kind.CANCEL], words or "It cannot be cancelled there.", by)
+    elif control in ordering.UNABLE or (order.awaits_number and not order.is_open):
+        _refuse_all(order, [Kind.NEW, Kind.NUMBER], words or "The order system has cancelled the order.", by)
+    elif order.accession_number:
+        _number(order, by)
+
+
+def _number(order: Order, by: str) -> None:
+    if order.awaits_number:
         order.awaits_number = False
         order.save(update_fields=["awaits_number", *GIVEN[1:3], "changed_at"])
         audit.record(by, "number order", order, detail={"accession_number": order.accession_number})
-        _answer_all(order, Kind.NEW)
-    elif order.awaits_number and order.status == Order.Status.CANCELLED:
-        _refuse_all(order, [Kind.NEW], words or "The order system has cancelled the order.", by)
-    elif order.placer_order_number:
+    _answer_all(order, Kind.NEW)
+    if order.placer_order_number:
         _answer_all(order, Kind.NUMBER)
 
 
@@ -173,7 +178,7 @@ def _answer_all(order: Order, kind: str) -> None:
 
 
 def _refuse_all(order: Order, kinds: list[str], words: str, by: str) -> None:
-    told = Notice.objects.filter(order=order, kind__in=kinds).exclude(state=State.WITHDRAWN)
+    told = Notice.objects.filter(order=order, kind__in=kinds).exclude(state__in=[State.WITHDRAWN, State.ANSWERED])
     if told.update(state=State.REFUSED, lease_until=None, problem=words):
         audit.record(by, "order refused", order, reason=words)
 
@@ -247,7 +252,9 @@ def standing(notice: Notice) -> str:
     if notice.state in DONE:
         return DONE[notice.state][notice.kind].format(to=to)
     if notice.state == State.REFUSED:
-        return f"{to} refuses it: {_ended(notice.problem)} {REFUSED[notice.kind]}"
+        over = notice.kind != Kind.CANCEL and not notice.order.is_open
+        advice = OVER if over else REFUSED[notice.kind]
+        return f"{to} refuses it: {_ended(notice.problem)} {advice}"
     if notice.state == State.ACCEPTED:
         silent = "nothing came back since. Ask there, or send it again"
         return f"{to} accepted it at {since}; {silent if is_silent(notice) else 'its accession number is awaited'}."
@@ -327,7 +334,7 @@ def withdraw(order: Order, *, because: str) -> None:
 def _written(
     order: Order, kind: str, to: OrderSystem, *, control_id: str, now: datetime, because: str = ""
 ) -> ordering.Written:
-    ours = write.Site(settings.STATION_NAME, settings.INSTITUTION_NAME)
+    ours = write.Site(settings.AE_TITLE, settings.INSTITUTION_NAME)
     theirs = write.Site(to.receiving_application, to.receiving_facility)
     envelope = ordering.Envelope(control_id, ours, theirs, now, to.form, to.character_set)
     return ordering.message(_told(order, kind, to, because), _patient(order.patient), envelope)
@@ -336,7 +343,7 @@ def _written(
 def _told(order: Order, kind: str, to: OrderSystem, because: str) -> ordering.Order:
     """A number goes with the name of the application that gave it, where that is ours."""
     numbered = kind == Kind.NUMBER or order.notices.filter(kind=Kind.NUMBER).exists()
-    placer, filler = ("", settings.STATION_NAME) if numbered else (settings.STATION_NAME, "")
+    placer, filler = ("", settings.AE_TITLE) if numbered else (settings.AE_TITLE, "")
     control = {Kind.NEW: "NW", Kind.NUMBER: "SN", Kind.CANCEL: "OC" if numbered else "CA"}[kind]
     return ordering.Order(
         control=control,
@@ -344,8 +351,8 @@ def _told(order: Order, kind: str, to: OrderSystem, because: str) -> ordering.Or
         scheme=order.procedure_scheme,
         description=order.description,
         scheduled_at=timezone.localtime(order.scheduled_at or order.created_at),
-        placer_order_number=(order.placer_order_number, placer),
-        filler_order_number=(order.filler_order_number, filler),
+        placer_order_number=(order.placer_order_number, order.placer_issuer or placer),
+        filler_order_number=(order.filler_order_number, order.filler_issuer or filler),
         accession_number=(order.accession_number, order.accession_issuer),
         requested_procedure_id=order.requested_procedure_id,
         scheduled_procedure_step_id=order.scheduled_procedure_step_id,

@@ -8,7 +8,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from orders.models import Identifier, Order, Patient, PatientKey
+from orders.models import Claim, Identifier, Order, Patient, PatientKey
 from policies.rules import blocking
 from policies.rules.blocking import PLAUSIBLE
 from policies.rules.matching import Candidate, Person, propose
@@ -96,3 +96,30 @@ def newest_change() -> datetime | None:
         model.objects.order_by("-changed_at").values_list("changed_at", flat=True).first() for model in (Patient, Order)
     ]
     return max((at for at in times if at), default=None)
+
+
+def shared_identifiers(patient: Patient) -> list[Identifier]:
+    """Identifiers that messages gave to this patient and to another one too: somebody has to find out whose they are.
+
+    Records that were merged since are one person, and share what they like.
+    """
+    records = _records(patient)
+    claimed = Claim.objects.filter(patient__in=records).values_list("value", "issuer")
+    others = [
+        Identifier.objects.filter(value=value, issuer=issuer).exclude(patient=patient) for value, issuer in claimed
+    ]
+    found = [one for rows in others for one in rows.select_related("patient")]
+    for one in patient.identifiers.all():
+        claims = Claim.objects.filter(value=one.value, issuer=one.issuer).exclude(patient__in=records)
+        if claims.exists():
+            found.append(one)
+    return found
+
+
+def _records(patient: Patient) -> set:
+    """The patient's own record and all that were merged into it."""
+    records, new = set(), {patient.pk}
+    while new:
+        records |= new
+        new = set(Patient.objects.filter(merged_into__in=new).values_list("pk", flat=True)) - records
+    return records

@@ -14,6 +14,7 @@ from orders.hl7.requests import Number, Request
 from orders.models import Notice, Order, Patient
 from orders.patients import root
 from orders.telling import Telling
+from orders.telling import by_hand as stamp_by_hand
 
 NUMBERS = [
     ("placer", "placer_order_number", "placer_issuer"),
@@ -128,6 +129,15 @@ def _name(order: Order, key: str, stamp: str) -> bool:
         return False
     before = order.patient_id
     return merging.whose_now(order) and before != order.patient_id
+
+
+def by_hand(order: Order, columns: list[str]) -> None:
+    """What a person corrected counts as said now; see telling.by_hand."""
+    told = set(columns) - {"patient", "origin", "for_import", "body_part"}
+    if "patient" in columns and (one := order.patient.identifier()):
+        key = key_of(one.value, one.issuer)
+        order.told[registers.NAMED] = [[registers.stamp(timezone.now(), ""), key]]
+    stamp_by_hand(order, told)
 
 
 def _long_ago() -> str:

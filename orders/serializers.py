@@ -3,7 +3,8 @@
 from django.core.validators import RegexValidator
 from rest_framework import serializers
 
-from orders.models import Identifier, Order, Patient
+from orders import outbound
+from orders.models import Identifier, Notice, Order, Patient
 from policies.models import Procedure
 
 # PS3.5 section 9.1: digits and dots, at most 64 characters, no component with a leading zero.
@@ -47,6 +48,7 @@ class OrderSerializer(serializers.ModelSerializer):
             "is_open",
             "origin",
             "for_import",
+            "awaits_number",
             "accession_number",
             "accession_issuer",
             "placer_order_number",
@@ -69,12 +71,52 @@ class OrderSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
+class NoticeSerializer(serializers.ModelSerializer):
+    """What an order system was told of an order, and how far that has come."""
+
+    system = serializers.CharField()
+    standing = serializers.SerializerMethodField(help_text="A sentence for staff.")
+
+    class Meta:
+        model = Notice
+        fields = [
+            "id",
+            "kind",
+            "system",
+            "state",
+            "standing",
+            "control_id",
+            "attempts",
+            "due_at",
+            "created_at",
+            "sent_at",
+            "answered_at",
+            "problem",
+            "unwritable",
+        ]
+        read_only_fields = fields
+
+    def get_standing(self, notice: Notice) -> str:
+        return outbound.standing(notice)
+
+
+class ToldOrderSerializer(OrderSerializer):
+    """An order with what an order system was told of it."""
+
+    notices = NoticeSerializer(many=True)
+
+    class Meta(OrderSerializer.Meta):
+        fields = [*OrderSerializer.Meta.fields, "notices"]
+        read_only_fields = fields
+
+
 class GenerateOrderSerializer(serializers.Serializer):
-    """A reconciliation order, made here with an accession number of its own."""
+    """A reconciliation order, made here with a number of its own; without a procedure the one of the procedure map."""
 
     origin = serializers.ChoiceField(["generated"], required=False)
     patient = Known(queryset=Patient.objects.prefetch_related("identifiers"))
-    procedure = Known(queryset=Procedure.objects.all())
+    procedure = Known(queryset=Procedure.objects.all(), required=False, help_text="Needed without a study.")
+    study = serializers.UUIDField(required=False, help_text="The held study that it is for.")
     body_part = serializers.CharField(max_length=16, required=False, allow_blank=True)
     source = serializers.UUIDField(required=False, allow_null=True, help_text="The source whose study it is for.")
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 from django.db import models
+from django.utils import timezone
 
 from orders.hl7 import registers
 from policies import audit
@@ -47,3 +48,14 @@ class Telling:
         for verb, row, detail in self.lines:
             audit.record(self.by, verb, row, detail=said | detail)
         self.lines.clear()
+
+
+def by_hand(row: models.Model, columns: Iterable[str]) -> None:
+    """What a person corrected counts as said now: no message that is older undoes it, and newer ones may.
+
+    `row` is a patient or an order; its columns are saved already.
+    """
+    values = {column: getattr(row, column) for column in columns}
+    text = {name: value.isoformat() if isinstance(value, date) else value or "" for name, value in values.items()}
+    registers.tell(row.told, text, registers.stamp(timezone.now(), ""))
+    type(row).objects.filter(pk=row.pk).update(told=row.told)

@@ -19,7 +19,7 @@ def record(
 ) -> LedgerLine:
     """Add one line. Call it last in the transaction: it holds the head of the chain until the commit."""
     kind, subject_key, label = _named(subject, key)
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):  # if it fails, the deed does not stand either
         head, _ = LedgerHead.objects.select_for_update().get_or_create(pk=1)
         line = LedgerLine(
             at=timezone.now(),

@@ -16,10 +16,14 @@ GRANTS = {
 # What managers may edit in the administration; auditors may look at the same pages.
 MANAGED = {
     "policies": [
-        *("source", "destination", "procedure", "retentionrule", "reason"),
-        *("assigningauthority", "authorityalias", "matchingpolicy"),
+        *("source", "destination", "procedure", "procedurerule", "retentionrule", "reason"),
+        *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight"),
     ],
-    "orders": ["patient", "identifier", "order", "accessionsequence"],
+    "orders": [
+        *("patient", "identifier", "order", "accessionsequence", "ordersystem", "notice"),
+        *("worklist", "demographicssource"),
+        *("feed", "message", "merge", "crossreference", "claim"),
+    ],
 }
 
 

@@ -20,6 +20,9 @@ from reconciliation.matching import WORTH, Seen
 from reconciliation.models import Mapping, Proposal, Study
 
 A_MINUTE = 200  # studies judged in one sweep
+# The levels at which a field agrees for this purpose: a married, swapped or misspelt name is for a person to judge.
+WRITTEN = {"same", "collapsed", "particle", "unseparated", "partial"}
+AGREES = {"family_name": WRITTEN - {"partial"}, "given_name": WRITTEN, "birth_date": {"same"}}
 
 
 class Certainty(NamedTuple):
@@ -95,6 +98,8 @@ def why_uncertain(study: Study, asked: Certainty, seen: Seen) -> str:
     if barred:
         return barred
     first, *others = seen.proposals
+    if any(one.level not in AGREES[one.field] for one in first.match.evidence if one.field in AGREES):
+        return "Name or birth date are not quite the same."
     if seen.order(first.match) is None:
         return "No open order of the patient fits."
     if _rivals(seen, others, seen.patient(first.match)):

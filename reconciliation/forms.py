@@ -108,5 +108,9 @@ class Generation(forms.Form):
     )
 
 
+class ToldAgain(forms.Form):
+    notice = forms.UUIDField(label="Notice")
+
+
 class Again(forms.Form):
     delivery = forms.UUIDField(label="Delivery")

@@ -17,7 +17,7 @@ from django.utils.dateparse import parse_datetime
 
 from policies import audit
 from policies.models import Source
-from reconciliation import filing, quality, recognition, stores
+from reconciliation import asking, filing, quality, recognition, stores
 from reconciliation.dicom.arrival import Origin
 from reconciliation.dicom.journal import Entry
 from reconciliation.dicom.reader import Reading
@@ -216,3 +216,4 @@ def settle(study: Study, *, by=audit.PORTAL) -> None:
     with transaction.atomic():
         quality.inspect(study)
         move(study, "settle", by=by, detail={"instances": study.number_of_instances})
+        asking.begin(study)

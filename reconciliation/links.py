@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from orders.models import CrossReference, Identifier, Patient
+from orders.patients import root, touch
 from policies import audit, domains
 from policies.domains import Domains
 from reconciliation.models import Study
@@ -30,10 +31,10 @@ def issuer_of(study: Study, known: Domains) -> str:
 
 
 def of_study(study: Study, known: Domains) -> dict:
-    """The links of the study's outside ID that stand: by the key of a patient, oldest first."""
+    """The links of the study's outside ID that stand, by the key of the patient whom they name today; oldest first."""
     found = defaultdict(list)
     for link in _same_number(study, known):
-        found[link.patient_id].append(link)
+        found[root(link.patient).pk].append(link)
     return dict(found)
 
 
@@ -70,7 +71,7 @@ def why_another(study: Study, patient: Patient, *, counts: Callable[[object], bo
     if any(one.pk != patient.pk for one in holders(study, known)):
         return f"The number that came with the study is another patient's here, not that of {patient}."
     for link in filter(counts, _same_number(study, known)):
-        if patient.pk not in (link.patient_id, link.patient.merged_into_id):
+        if root(link.patient) != patient:
             return f"The number that came with the study is another patient's: {told(link)}."
     return ""
 
@@ -89,7 +90,7 @@ def confirm(study: Study, *, by) -> None:
             link = CrossReference.objects.create(patient=study.local_patient, by=str(by), at=timezone.now(), **said)
     except IntegrityError:  # it was confirmed before
         return
-    _touch(study.local_patient_id)
+    touch(study.local_patient)
     audit.record(by, "link", study.local_patient, detail={"study": str(study.pk), "outside_id": str(link)})
 
 
@@ -104,11 +105,6 @@ def withdraw(study: Study) -> None:
         return
     links = CrossReference.objects.filter(patient=study.local_patient_id, value=study.patient_id, issuer=issuer)
     if links.filter(origin=Origin.DECISION, ended_at=None).update(ended_at=timezone.now()):
-        _touch(study.local_patient_id)
+        touch(study.local_patient)
         detail = {"study": str(study.pk), "outside_id": f"{study.patient_id} ({issuer})"}
         audit.record(audit.PORTAL, "unlink", study.local_patient, detail=detail)
-
-
-def _touch(patient_key) -> None:
-    """What hangs on a patient has changed: studies that wait may look different now."""
-    Patient.objects.filter(pk=patient_key).update(changed_at=timezone.now())

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from django.utils import timezone
 
 from orders.models import Identifier, Merge, Order, Patient
+from orders.patients import root
 from policies.rules.coercion import LocalFacts
 from policies.rules.values import called
 from reconciliation.models import Mapping
@@ -57,16 +58,7 @@ def why_not_theirs(patient: Patient) -> str:
         return ""
     merge = Merge.objects.filter(victim=patient.pk, undone_at=None).order_by("at", "pk").last()
     when = f" on {timezone.localtime(merge.at):%Y-%m-%d %H:%M} by {merge.by}" if merge else ""
-    return f"{patient} was merged into {survivor(patient)}{when}."
-
-
-def survivor(patient: Patient) -> Patient:
-    """The record that a patient's was merged into, however often that was merged again; else the patient's own."""
-    passed = {patient.pk}
-    while patient.merged_into_id and patient.merged_into_id not in passed:
-        patient = patient.merged_into
-        passed.add(patient.pk)
-    return patient
+    return f"{patient} was merged into {root(patient)}{when}."
 
 
 def why_changed(mapping: Mapping) -> str:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from orders import outbound
 from orders.models import Order, Patient
+from orders.patients import root
 from policies import audit, authority
 from policies.models import Intent, MatchingPolicy, Power, User
 from policies.problems import Conflict, Denied, Invalid
@@ -34,7 +35,7 @@ def preview(study: Study, *, order: Order | None = None, patient: Patient | None
         raise Conflict(waiting)
     if order is None and patient is None:
         raise Invalid("Choose an order, or a patient for an import without an order.")
-    if merged := local.why_not_theirs(patient or order.patient):
+    if merged := local.why_not_theirs(Patient.objects.get(pk=(patient or order.patient).pk)):
         raise Invalid(f"{merged} Choose that one.")
     if (patient or order.patient).identifier() is None:
         raise Invalid(
@@ -101,18 +102,20 @@ def apply(
         decided = {"mapping": mapping, "local_patient": patient, "order": order, "intent": intent}
         told = _told(study, mapping, match, against)
         move(study, "map", by=by, reason=mapping.by_policy, detail=told, **decided)
-        if uids.doubled:
-            _settle_contents(study, by=by, how=uids.doubled)
+        if uids:
+            _tell_of_uids(study, uids, renamed, by=by)
         for one in against:
             Finding.objects.create(study=study, code=one.code, severity=one.severity, sentence=one.sentence)
     return mapping
 
 
-def _settle_contents(study: Study, *, by: User, how: str) -> None:
-    """The finding does not stand any more, for as long as the mapping does."""
-    label = str(renaming.Doubled(how).label)
-    found = study.findings.filter(code=parts.OTHER_CONTENT)
-    found.update(overridden_by=by, overridden_at=timezone.now(), override_reason=label)
+def _tell_of_uids(study: Study, chosen: renaming.Choice, renamed: renaming.Renaming, *, by: User) -> None:
+    """Two contents under one UID block no more, for as long as the mapping stands."""
+    why = str(renaming.Doubled(chosen.doubled).label) if chosen.doubled else "New UIDs for those that are not valid."
+    if chosen.doubled:
+        found = study.findings.filter(code=parts.OTHER_CONTENT)
+        found.update(overridden_by=by, overridden_at=timezone.now(), override_reason=why)
+    audit.record(by, "change UIDs", study, reason=why, detail=renamed.to_json())
 
 
 def said_of(policy: MatchingPolicy) -> str:
@@ -151,7 +154,6 @@ def _told(study: Study, mapping: Mapping, match: Match, against: list[Found]) ->
         "intent": mapping.intent,
         "match": f"{match.klass} {match.score:.2f}",
         "against": [one.sentence for one in against],
-        "uids": mapping.uids,
         "incoming": {"patient_id": study.patient_id, "accession_number": study.accession_number},
     }
 
@@ -182,7 +184,7 @@ def again(study: Study, *, by: User) -> Mapping:
 
     When that is refused after the mapping was undone, the study is held: nothing stays with the old record.
     """
-    patient, order, intent = local.survivor(study.local_patient), study.order, study.intent
+    patient, order, intent = root(study.local_patient), study.order, study.intent
     if patient == study.local_patient:
         raise Conflict("The patient of this study was not merged. Look at it again.")
     if order and (not order.is_open or order.patient_id != patient.pk):

@@ -72,7 +72,7 @@ def generate(study: Study, patient: Patient, *, by: User, procedure: Procedure |
         reason=_reason(study),
         referring_physician=study.referring_physician_name.replace("\\", " "),
     )
-    matching.propose(study)
+    matching.propose(study, news=False)
     return order
 
 

@@ -142,9 +142,11 @@ def _decode(cursor: str) -> tuple[datetime, str]:
 
 
 def counts(user: User) -> dict[str, int]:
-    """How many visible studies are in each state (the tabs of the queue)."""
-    found = visible_to(user).order_by().values_list("state").annotate(Count("pk"))
-    return dict.fromkeys(Study.State.values, 0) | dict(found)
+    """How many visible studies are in each state, and how many have a "new" candidate (the tabs of the queue)."""
+    rows = visible_to(user).order_by().values_list("state")
+    found = list(rows.annotate(Count("pk"), Count("new_candidate_at")))
+    counted = {state: count for state, count, _new in found} | {"new": sum(new for _state, _count, new in found)}
+    return dict.fromkeys(Study.State.values, 0) | counted
 
 
 def sources(user: User) -> QuerySet[Source]:

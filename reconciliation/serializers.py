@@ -4,6 +4,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from orders.models import Lookup
 from orders.serializers import OrderSerializer, PatientSerializer
 from policies import authority
 from policies.models import Destination, LedgerLine, Power, Procedure, Reason, RetentionRule, Source
@@ -237,6 +238,26 @@ class ProposalSerializer(serializers.ModelSerializer):
         model = Proposal
         fields = ["rank", "patient", "order", "score", "class", "margin", "runner_up", "ambiguous", "evidence"]
         extra_kwargs = {"class": {"source": "klass"}}
+
+
+class SystemAnswerSerializer(serializers.Serializer):
+    """What one system said: how much it knew, or why nothing."""
+
+    system = serializers.CharField()
+    problem = serializers.CharField(help_text="Why it did not answer, or empty.")
+    people = serializers.IntegerField()
+    orders = serializers.IntegerField()
+    new = serializers.IntegerField(help_text="Patients and orders that were not known here.")
+    notes = serializers.ListField(child=serializers.CharField())
+
+
+class LookupSerializer(serializers.ModelSerializer):
+    is_open = serializers.BooleanField(help_text="Whether answers are still to come.")
+    answers = SystemAnswerSerializer(many=True)
+
+    class Meta:
+        model = Lookup
+        fields = ["is_open", "asked_at", "news", "answers"]
 
 
 class ChangeSerializer(serializers.Serializer):

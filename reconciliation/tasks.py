@@ -3,7 +3,7 @@
 import logging
 
 from orders import outbound
-from reconciliation import automatic, commitment, delivery, intake, matching
+from reconciliation import asking, automatic, commitment, delivery, intake, matching
 
 log = logging.getLogger(__name__)
 
@@ -16,13 +16,20 @@ def prove(key: str) -> None:
     commitment.prove(key)
 
 
+def ask(key: str) -> None:
+    asking.ask(key)
+
+
 def hear(transaction_uid: str) -> None:
     """Act on every report that waits, whoever rang."""
     commitment.hear()
 
 
 def sweep() -> dict[str, int]:
-    """The minute hand: settle, propose, match, tell, send, hear and prove what is due. One bad row never stops it."""
+    """The minute hand: settle, propose, match, tell, send, hear, prove and ask what is due.
+
+    One bad row never stops it.
+    """
     return {
         "settled": _each(intake.quiet(), intake.settle),
         "proposed": _each(matching.stale(), matching.propose),
@@ -31,6 +38,7 @@ def sweep() -> dict[str, int]:
         "sent": _each([one.pk for one in delivery.due()], delivery.send),
         "heard": commitment.hear(),
         "proven": _each(commitment.due(), commitment.prove),
+        "asked": asking.ask_due(),
     }
 
 

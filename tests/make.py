@@ -4,14 +4,25 @@ import itertools
 from datetime import date
 
 from django.contrib.auth.models import Group
+from django.utils import timezone
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from orders.models import AccessionSequence, Order, OrderSystem, Patient
+from orders.models import AccessionSequence, Identifier, Merge, Order, OrderSystem, Patient
 from policies import roles
-from policies.models import Destination, Grant, Procedure, Reason, RetentionRule, Source, User
+from policies.models import (
+    AssigningAuthority,
+    Destination,
+    Grant,
+    MatchingPolicy,
+    Procedure,
+    Reason,
+    RetentionRule,
+    Source,
+    User,
+)
 from reconciliation import clearance, delivery, intake, mapping, matching, release, stores
 from reconciliation.dicom.arrival import Door, Origin
 from reconciliation.models import Study
@@ -146,7 +157,12 @@ def _settle(made: Study, to) -> None:
 
 
 def _map(made: Study, to) -> None:
-    mapping.apply(made, order=to or order(), intent="reference", by=user("releaser"))
+    mapping.apply(made, order=to or order(_seen_before(made)), intent="reference", by=user("releaser"))
+
+
+def _seen_before(made: Study) -> Patient | None:
+    """The patient to whom this outside ID was confirmed before: one number is one person's."""
+    return Patient.objects.filter(cross_references__value=made.patient_id).first()
 
 
 def _clear(made: Study, to) -> None:
@@ -178,3 +194,37 @@ _STEPS = {
     "delivered": [_settle, _map, _clear, _release, _deliver],
     "rejected": [_settle, _reject],
 }
+
+
+def authority(issuer: str, *aliases: str, **columns) -> AssigningAuthority:
+    """An identifier domain, trusted unless said otherwise."""
+    made = AssigningAuthority.objects.create(**{"namespace_id": issuer, "trusted": True, **columns})
+    for name in aliases:
+        made.aliases.create(name=name)
+    return made
+
+
+def policy(of: Source | None = None, **columns) -> MatchingPolicy:
+    """A matching policy that a manager approved."""
+    approved = {"automatic": True, "approved_by": user("manager"), "approved_at": timezone.now()}
+    return MatchingPolicy.objects.create(source=of or source(), **{**approved, "least_probability": 0.9, **columns})
+
+
+def merge(victim: Patient, survivor: Patient, *, by: str = "ADT^A40 0815") -> Merge:
+    """As a message merges: identifiers and orders move, and the trail is kept."""
+    now = timezone.now()
+    victim.identifiers.update(patient=survivor, own=victim, primary=False)
+    victim.orders.update(patient=survivor, own=victim, changed_at=now)
+    Patient.objects.filter(pk=victim.pk).update(merged_into=survivor, changed_at=now)
+    Patient.objects.filter(pk=survivor.pk).update(changed_at=now)
+    return Merge.objects.create(victim=victim, survivor=survivor, at=now, by=by)
+
+
+def unmerge(done: Merge) -> None:
+    """As a message undoes it: everything goes back."""
+    now, victim = timezone.now(), done.victim
+    Identifier.objects.filter(own=victim).update(patient=victim, own=None, primary=True)
+    Order.objects.filter(own=victim).update(patient=victim, own=None, changed_at=now)
+    Patient.objects.filter(pk__in=[victim.pk, done.survivor_id]).update(changed_at=now)
+    Patient.objects.filter(pk=victim.pk).update(merged_into=None)
+    Merge.objects.filter(pk=done.pk).update(undone_at=now, undone_by="ADT^A37 0816")

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings as site
 from django.core.checks import registry
+from django.core.management import load_command_class
+from django.core.management.base import SystemCheckError
 
 from imgshare_site import checks
 
@@ -26,6 +28,15 @@ def test_every_check_is_registered_where_it_belongs():
     assert set(checks.ALWAYS) <= set(registry.registry.get_checks())
     assert set(checks.DEPLOY) <= set(registry.registry.get_checks(include_deployment_checks=True))
     assert not set(checks.DEPLOY) & set(registry.registry.get_checks())
+
+
+@pytest.mark.parametrize("name", ["storescp", "intake"])
+def test_a_command_that_loads_no_pages_still_makes_our_own_checks(settings, name):
+    settings.AE_TITLE = ""
+    command = load_command_class("reconciliation", name)
+
+    with pytest.raises(SystemCheckError, match="E003"):
+        command.check(tags=command.requires_system_checks)
 
 
 def test_every_refusal_says_what_to_do(settings, tmp_path):

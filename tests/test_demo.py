@@ -32,18 +32,18 @@ ROOT = Path(__file__).resolve().parents[1]
 PROMISED = {
     "clear match": ("held", "strong"),
     "twins": ("held", "possible"),
-    "no order": ("held", "possible"),
+    "no order": ("held", "strong"),
     "unknown": ("held", ""),
     "transposed": ("held", "possible"),
     "conflict": ("held", "conflict"),
     "deidentified": ("held", ""),
-    "disc, his": ("held", "possible"),
-    "disc, hers": ("held", "possible"),
-    "unreadable": ("held", "possible"),
-    "mapped": ("mapped", "possible"),
+    "disc, his": ("held", "strong"),
+    "disc, hers": ("held", "strong"),
+    "unreadable": ("held", "strong"),
+    "mapped": ("mapped", "strong"),
     "cleared": ("cleared", "strong"),
     "delivered": ("released", "strong"),  # the worker of a running demo takes it on
-    "rejected": ("rejected", "possible"),
+    "rejected": ("rejected", "strong"),
 }
 
 
@@ -187,7 +187,7 @@ class Running:
     def __init__(self, data: Path):
         self.data, self.screen = data, data / "screen"
         names = ("IMGSHARE_HTTP_PORT", "IMGSHARE_DICOM_PORT", "IMGSHARE_MLLP_PORT", "IMGSHARE_PACS_PORT")
-        ports = dict(zip(names, map(str, free_ports(3)), strict=True))
+        ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
         self.site = f"http://127.0.0.1:{ports['IMGSHARE_HTTP_PORT']}"
         without = {"DJANGO_SETTINGS_MODULE", "DATABASE_URL"}
         env = {name: value for name, value in os.environ.items() if name not in without}

@@ -68,6 +68,8 @@ def received(row: dict[str, str], *, seed: int) -> dict[str, str]:
 
 
 def _misspelt(name: str, chance: random.Random) -> str:
+    if not name:
+        return name
     at = chance.randrange(len(name))
     kind = chance.randrange(4)
     if kind == 0 and at + 1 < len(name):

@@ -67,3 +67,18 @@ def owner(named: Iterable[tuple[datetime, Record]], takeovers: list[Takeover]) -
             if root(into, own) != root(into, record):
                 own = record
     return own
+
+
+class Link(NamedTuple):
+    """When two patients were linked last, and when they were parted last; both the same where only that is known."""
+
+    at: datetime
+    ended: datetime | None = None
+
+
+def join(one: Link, other: Link) -> Link:
+    """Both, told of one pair: the later word counts."""
+    linked = [link.at for link in (one, other) if link.at != link.ended]
+    parted = max(filter(None, (one.ended, other.ended)), default=None)
+    at = max(linked, default=parted or one.at)
+    return Link(at, parted if parted and parted >= at else None)

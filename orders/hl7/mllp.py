@@ -24,6 +24,7 @@ PIECE = 1 << 16  # bytes read at a time
 
 UNENDED = "The message has no end block (1C hex); it was not taken."
 GOODBYE = 10  # seconds that a stop gives all messages in hand together
+POLL = 0.5  # seconds between looks for a stop
 LINGER = 1  # seconds until a peer has read what we said last
 BACKLOG = 128
 
@@ -145,7 +146,7 @@ class Listener:
         self.port: int = self._socket.getsockname()[1]
         self._room = threading.BoundedSemaphore(limits.connections)
         self._is_over = threading.Event()
-        self._open: dict[threading.Thread, socket.socket] = {}
+        self._open: set[threading.Thread] = set()
         self._accepting = threading.Thread(target=self._accept, name="mllp", daemon=True)
 
     def start(self) -> None:
@@ -161,8 +162,6 @@ class Listener:
         self._accepting.join()
         self._socket.close()
         until = time.monotonic() + GOODBYE
-        for connection in list(self._open.values()):
-            _stop_reading(connection)
         for thread in list(self._open):
             thread.join(max(0.0, until - time.monotonic()))
 
@@ -179,17 +178,16 @@ class Listener:
                 connection.close()
                 continue
             thread = threading.Thread(target=self._serve, args=[connection, Peer(address, port)], daemon=True)
-            self._open[thread] = connection
+            self._open.add(thread)
             thread.start()
 
     def _serve(self, connection: socket.socket, peer: Peer) -> None:
-        thread = threading.current_thread()
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if self.tls:
                 connection.settimeout(self.limits.message_seconds)
-                connection = self._open[thread] = self.tls.wrap_socket(connection, server_side=True)
+                connection = self.tls.wrap_socket(connection, server_side=True)
             self._converse(connection, peer)
             _part(connection)
         except OSError as error:
@@ -198,9 +196,9 @@ class Listener:
             log.exception("The connection of %s came to nothing", peer)
         finally:
             connection.close()
-            del self._open[thread]
-            self._room.release()
             self.parted()
+            self._room.release()
+            self._open.discard(threading.current_thread())
 
     def _converse(self, connection: socket.socket, peer: Peer) -> None:
         for frame in self._frames(connection, peer):
@@ -214,9 +212,11 @@ class Listener:
         """Messages as they come, until the peer has hung up, has been too slow, or we are to stop."""
         decoder = Decoder(self.limits.message_bytes)
         until = time.monotonic() + self.limits.idle_seconds
-        while not self._is_over.is_set():
+        while not self._is_over.is_set() and (left := until - time.monotonic()) > 0:
             was_inside = decoder.is_inside
-            data = _received(connection, until)
+            data = _received(connection, min(left, POLL))
+            if data is None:
+                continue
             if not data:
                 break
             frames = decoder.feed(data)
@@ -248,23 +248,13 @@ def refusal(raw: bytes, code: str, sentence: str, *, error: int = write.INTERNAL
     return write.acknowledge(header, code, error=write.Error(error, sentence), now=datetime.now(UTC))
 
 
-def _received(connection: socket.socket, until: float) -> bytes:
-    """Some bytes; none when the peer has ended, or when it is too late."""
-    left = until - time.monotonic()
-    if left <= 0:
-        return b""
-    connection.settimeout(left)
+def _received(connection: socket.socket, seconds: float) -> bytes | None:
+    """Some bytes, none when the peer has ended; None when nothing has come for so long."""
+    connection.settimeout(seconds)
     try:
         return connection.recv(PIECE)
     except TimeoutError:
-        return b""
-
-
-def _stop_reading(connection: socket.socket) -> None:
-    try:
-        socket.socket.shutdown(connection, socket.SHUT_RD)  # SSLSocket.shutdown would end TLS for the answer too
-    except OSError:
-        pass
+        return None
 
 
 def _part(connection: socket.socket) -> None:
@@ -275,7 +265,7 @@ def _part(connection: socket.socket) -> None:
             connection = connection.unwrap()
         connection.shutdown(socket.SHUT_WR)
         until = time.monotonic() + LINGER
-        while _received(connection, until):
+        while (left := until - time.monotonic()) > 0 and _received(connection, left):
             pass
     except (OSError, ValueError):
         pass

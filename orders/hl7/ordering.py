@@ -217,9 +217,8 @@ class Answer(NamedTuple):
     orders: tuple[Numbers, ...] = ()
 
 
-def answer(raw: bytes) -> Answer:
+def answer(message: read.Message) -> Answer:
     """What came back, whatever type of acknowledgement it is; raises NotHL7 for what is none."""
-    message = read.parse(raw)
     verdict = message.first("MSA")
     code = verdict.text(1).strip().upper() if verdict else ""
     if code not in VERDICTS:
@@ -241,7 +240,6 @@ def _numbers(group: list[read.Segment]) -> Numbers:
     request = next((one for one in group if one.name == "OBR"), nothing)
     procedure = next((one for one in group if one.name == "IPC"), nothing)
     study = next((one for one in group if one.name == "ZDS"), nothing)
-    notes = [one.text(3) for one in group if one.name == "NTE"]
     return Numbers(
         control=control.component(1, 1).upper(),
         placer_order_number=_first(control.component(2, 1), request.component(2, 1)),
@@ -251,8 +249,14 @@ def _numbers(group: list[read.Segment]) -> Numbers:
         requested_procedure_id=_first(procedure.component(2, 1), request.component(19, 1)),
         scheduled_procedure_step_id=_first(procedure.component(4, 1), request.component(20, 1)),
         study_instance_uid=_first(procedure.component(3, 1), study.component(1, 1)),
-        words=_joined([control.component(16, 2), control.component(16, 1), *notes]),
+        words=words(group),
     )
+
+
+def words(group: list[read.Segment]) -> str:
+    """Why something is done to an order: ORC-16, and the notes of its group."""
+    reason = [group[0].component(16, 2) or group[0].component(16, 1)]
+    return _joined([*reason, *(one.text(3) for one in group if one.name == "NTE")])
 
 
 def _first(*values: str) -> str:

@@ -4,6 +4,7 @@ import re
 from typing import NamedTuple
 
 from orders.hl7.encoding import NULL
+from orders.hl7.ordering import words
 from orders.hl7.persons import person_name
 from orders.hl7.read import Message, Segment, timestamp
 from orders.hl7.reading import MISSING, MISTYPED, UNLISTED, Reading, Value, Wrong, exact, pick, plain
@@ -49,6 +50,7 @@ class Request(NamedTuple):
     accession: Number
     told: dict[str, str]
     notes: tuple[str, ...]
+    words: str = ""  # why something is done to it
 
     def __str__(self):
         named = {"accession number": self.accession, "placer": self.placer, "filler": self.filler}
@@ -60,10 +62,10 @@ def requests(message: Message, reading: Reading) -> list[Request]:
     groups = list(message.groups("ORC"))
     if not groups:
         raise Wrong(MISSING, "The segment ORC is missing.", "ORC", 1)
-    return [_request(group, n, message, reading) for n, group in enumerate(groups, 1) if _is_imaging(group)]
+    return [_request(group, n, message, reading) for n, group in enumerate(groups, 1) if is_imaging(group)]
 
 
-def _is_imaging(group: list[Segment]) -> bool:
+def is_imaging(group: list[Segment]) -> bool:
     if group[0].component(1, 1).upper() in ELSEWHERE or any(segment.name in NOT_IMAGING for segment in group):
         return False
     section = next((segment.component(24, 1).upper() for segment in group if segment.name == "OBR"), "")
@@ -84,7 +86,7 @@ def _request(group: list[Segment], n: int, message: Message, reading: Reading) -
     notes: list[str] = []
     told = _numbers(placer, filler, accession) | _status(control, orc)
     told |= _procedure(group, notes) | _scheduled(group, reading, notes) | _more(group, message, reading, notes)
-    return Request(control, placer, filler, accession, told, tuple(notes))
+    return Request(control, placer, filler, accession, told, tuple(notes), words(group))
 
 
 def _number(group: list[Segment], where: str, what: str, n: int) -> Number:

@@ -19,6 +19,9 @@ class Migration(migrations.Migration):
                 ('issuer', models.CharField(max_length=64)),
                 ('since', models.CharField(max_length=250)),
             ],
+            options={
+                'verbose_name': 'shared identifier',
+            },
         ),
         migrations.RemoveConstraint(
             model_name='message',

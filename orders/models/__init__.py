@@ -12,7 +12,7 @@ from orders.models.patients import (
     person_name,
     plain_text,
 )
-from orders.models.systems import DemographicsSource, OrderSystem, Worklist
+from orders.models.systems import DemographicsSource, Lookup, OrderSystem, Worklist
 
 __all__ = [
     "AccessionSequence",
@@ -21,6 +21,7 @@ __all__ = [
     "DemographicsSource",
     "Feed",
     "Identifier",
+    "Lookup",
     "Merge",
     "Message",
     "Notice",

@@ -1,12 +1,15 @@
 """HL7 messages that came in, as they came; notices that go out; and how a site's feed is to be read."""
 
 import uuid
+from zoneinfo import available_timezones
 
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from orders.hl7 import charsets
 from orders.models.orders import Order
 from orders.models.systems import OrderSystem
 
@@ -53,6 +56,13 @@ class Feed(models.Model):
 
     def __str__(self):
         return self.name
+
+    def clean(self):
+        if self.time_zone and self.time_zone not in available_timezones():
+            raise ValidationError({"time_zone": _("There is no such time zone. Write it like Europe/Berlin.")})
+        if self.character_set and not charsets.known(self.character_set):
+            sentence = _("HL7 knows no such character set. Write it like 8859/1 or UNICODE UTF-8.")
+            raise ValidationError({"character_set": sentence})
 
 
 class Message(models.Model):

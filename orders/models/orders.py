@@ -65,6 +65,7 @@ class Order(models.Model):
     for_import = models.BooleanField(
         _("reconciliation order"), default=False, help_text=_("Of a procedure that exists for importing; never billed.")
     )
+    seen_at = models.DateTimeField(null=True, editable=False, help_text=_("When a worklist last showed it."))
     created_by = models.CharField(max_length=150, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True, db_index=True)

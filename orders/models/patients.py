@@ -119,6 +119,7 @@ class Claim(models.Model):
     since = models.CharField(max_length=250)
 
     class Meta:
+        verbose_name = _("shared identifier")
         constraints = [models.UniqueConstraint(name="a_claim_is_made_once", fields=["issuer", "value", "patient"])]
 
     def __str__(self):

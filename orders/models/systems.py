@@ -1,15 +1,17 @@
 """The systems that know orders and patients: whom we tell of orders, and whom we ask."""
 
 import uuid
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from orders.hl7 import charsets
-from policies.models import a_variable, a_web_address, an_ae_title
+from policies.models import LOOPBACK, a_variable, a_web_address, an_ae_title
 
 
 def a_character_set(name: str) -> None:
@@ -141,3 +143,31 @@ class DemographicsSource(models.Model):
 
     def __str__(self):
         return self.name
+
+    def clean(self):
+        if self.credentials and self.url.startswith("http:") and urlsplit(self.url).hostname not in LOOPBACK:
+            raise ValidationError({"credentials": _("Credentials are sent only to an address that begins https.")})
+
+
+class Lookup(models.Model):
+    """One look-up in other systems. The row is the queue; its key is that of whatever it is done for, known above."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    by = models.CharField(max_length=150, help_text=_("Who asked, or the portal."))
+    due_at = models.DateTimeField(null=True, help_text=_("When the systems are to be asked; empty: not any more."))
+    lease_until = models.DateTimeField(null=True)
+    asked_at = models.DateTimeField(null=True, help_text=_("When they were asked last."))
+    answers = models.JSONField(default=list, help_text=_("By system: how much it knew, or why it said nothing."))
+    news = models.BooleanField(default=False, help_text=_("Whether anything was not known here before."))
+
+    class Meta:
+        indexes = [models.Index(fields=["due_at"], name="orders_look_due_at_idx")]
+
+    def __str__(self):
+        return str(self.id)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether answers are to come soon."""
+        now = timezone.now()
+        return bool((self.due_at and self.due_at <= now) or (self.lease_until and self.lease_until > now))

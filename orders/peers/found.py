@@ -27,6 +27,9 @@ class Identifier:
     universal_id_type: str = ""
 
 
+NONE = Identifier("")
+
+
 @dataclass(frozen=True)
 class Person:
     """Somebody whom another system knows. The name is a DICOM PN, the birth date a DA, the sex M, F, O or ""."""
@@ -52,7 +55,7 @@ class Scheduled:
     """An order as a worklist shows it, with the earliest of its steps first."""
 
     person: Person
-    accession: Identifier = Identifier("")
+    accession: Identifier = NONE
     placer_order_number: str = ""
     filler_order_number: str = ""
     requested_procedure_id: str = ""

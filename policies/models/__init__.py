@@ -2,6 +2,7 @@
 
 from policies.models.ledger import LedgerHead, LedgerLine
 from policies.models.partners import (
+    LOOPBACK,
     MOST_ASSOCIATIONS,
     AssigningAuthority,
     AuthorityAlias,
@@ -24,6 +25,7 @@ from policies.models.policy import (
 )
 
 __all__ = [
+    "LOOPBACK",
     "MOST_ASSOCIATIONS",
     "AssigningAuthority",
     "AuthorityAlias",

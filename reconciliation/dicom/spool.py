@@ -30,7 +30,7 @@ NAME = ".json"
 HIDDEN = "."
 BIRTH = 60  # seconds; a door needs some milliseconds
 IOV_MAX = 1024  # pieces of one call
-WRITE_BACK = 128 << 10  # bytes that the disk is given at once, while the rest of an object still comes
+WRITE_BACK = 256 << 10  # bytes of an object that the disk gets at once, while the rest still comes
 
 
 class OutOfRoom(OSError):

@@ -7,6 +7,8 @@ from django import template
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
+from orders import outbound
+from orders.models import Notice
 from policies import authority
 from policies.rules.values import as_date
 from reconciliation import lease
@@ -34,6 +36,7 @@ DEEDS = {
     "reinstate": "rejection taken back",
     "take over": "taken over",
     "generate": "order generated",
+    "cancel order": "order cancelled",
     "link": "outside ID linked",
     "unlink": "link ended",
     "delivery sent": "accepted by the archive",
@@ -45,6 +48,23 @@ DEEDS = {
 def icon(name: str) -> dict:
     """A drawing beside a word that says the same; never instead of it."""
     return {"name": name}
+
+
+@register.filter
+def told(notice: Notice) -> str:
+    return outbound.standing(notice)
+
+
+@register.filter
+def silent(notice: Notice) -> bool:
+    return outbound.is_silent(notice)
+
+
+@register.filter
+def repeatable(notice: Notice) -> bool:
+    """Whether staff are offered to send it again: not what was accepted a moment ago, or was not sent at all."""
+    waits = notice.state == Notice.State.ACCEPTED and not outbound.is_silent(notice)
+    return notice.state in outbound.MAY_BE_REPEATED and bool(notice.attempts) and not waits
 
 
 @register.filter

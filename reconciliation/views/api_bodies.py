@@ -10,6 +10,7 @@ from policies.rules.matching import Class
 from reconciliation.renaming import Doubled
 
 ORDERS = Order.objects.select_related("patient").prefetch_related("patient__identifiers")
+TOLD_ORDERS = ORDERS.prefetch_related("notices__system", "notices__order")
 PATIENTS = Patient.objects.prefetch_related("identifiers")
 
 
@@ -63,6 +64,10 @@ class Seen(serializers.Serializer):
 
 class TakeLease(serializers.Serializer):
     reason = serializers.CharField(default="", allow_blank=True, help_text="Needed to take it over from somebody.")
+
+
+class CancelOrder(serializers.Serializer):
+    reason = serializers.CharField(max_length=200, help_text="The order system is told.")
 
 
 class Choice(serializers.Serializer):

@@ -10,12 +10,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from orders import entry, generation, queries
-from orders.models import Order, Patient
-from orders.serializers import EnterOrderSerializer, GenerateOrderSerializer, OrderSerializer, PatientSerializer
+from orders import entry, generation, outbound, queries
+from orders.models import Notice, Order, Patient
+from orders.serializers import (
+    EnterOrderSerializer,
+    GenerateOrderSerializer,
+    NoticeSerializer,
+    PatientSerializer,
+    ToldOrderSerializer,
+)
 from policies.models import Source
 from policies.problems import Invalid
-from reconciliation import queue
+from reconciliation import ordering, queue
 from reconciliation.views import api_bodies as bodies
 from reconciliation.views.api import body, call, described, filters, listed, page_of, paged, require_reader
 
@@ -27,24 +33,28 @@ MADE = PolymorphicProxySerializer(
 
 
 class Orders(APIView):
-    @described("orders", gives=page_of(OrderSerializer), filters=bodies.OrderFilters)
+    @described("orders", gives=page_of(ToldOrderSerializer), filters=bodies.OrderFilters)
     def get(self, request: Request) -> Response:
         """Orders, newest first: of one patient, or of those whom a search finds."""
         require_reader(request)
         given = filters(bodies.OrderFilters, request)
-        return paged(orders_found(given), OrderSerializer, request, cursor=given["cursor"], by="created_at")
+        return paged(orders_found(given), ToldOrderSerializer, request, cursor=given["cursor"], by="created_at")
 
-    @described("make_order", takes=MADE, gives=OrderSerializer, status=201)
+    @described("make_order", takes=MADE, gives=ToldOrderSerializer, status=201)
     def post(self, request: Request) -> Response:
         """Generate a reconciliation order; with `origin` "entered", enter the order of another system by hand."""
         entered = isinstance(request.data, dict) and request.data.get("origin") == Order.Origin.ENTERED
         made = entered_order(request) if entered else generated_order(request)
-        return Response(OrderSerializer(made).data, status=201)
+        return Response(represented(made.pk), status=201)
+
+
+def represented(key) -> dict:
+    return ToldOrderSerializer(get_object_or_404(bodies.TOLD_ORDERS, pk=key)).data
 
 
 def orders_found(given: dict) -> QuerySet[Order]:
     """An accession number names its order; any other search finds the orders of the patients that it finds."""
-    rows = bodies.ORDERS.order_by("-created_at", "-id")
+    rows = bodies.TOLD_ORDERS.order_by("-created_at", "-id")
     if patient := given.get("patient"):
         rows = rows.filter(patient=patient)
     if words := given["q"]:
@@ -62,6 +72,11 @@ def entered_order(request: Request) -> Order:
 
 def generated_order(request: Request) -> Order:
     given = body(GenerateOrderSerializer, request)
+    if key := given.get("study"):
+        study = queue.get(request.user, key)
+        return ordering.generate(study, given["patient"], procedure=given.get("procedure"), by=request.user)
+    if "procedure" not in given:
+        raise ValidationError({"procedure": ["Name the procedure, or the study that the order is for."]})
     source = given.get("source") and source_named(request, given["source"])
     return generation.generate(
         given["patient"],
@@ -78,11 +93,29 @@ def source_named(request: Request, key) -> Source:
     return source
 
 
-@call("GET", gives=OrderSerializer)
+@call("GET", gives=ToldOrderSerializer)
 def order(request: Request, key) -> Response:
     """One order with its patient."""
     require_reader(request)
-    return Response(OrderSerializer(get_object_or_404(bodies.ORDERS, pk=key)).data)
+    return Response(represented(key))
+
+
+@call("POST", takes=bodies.CancelOrder, gives=ToldOrderSerializer)
+def cancel_order(request: Request, key) -> Response:
+    """Cancel an order that was generated here; the order system that knows of it is told."""
+    require_reader(request)
+    reason = body(bodies.CancelOrder, request)["reason"]
+    ordering.cancel(get_object_or_404(bodies.ORDERS, pk=key), by=request.user, reason=reason)
+    return Response(represented(key))
+
+
+@call("POST", gives=NoticeSerializer)
+def tell_again(request: Request, key) -> Response:
+    """Tell an order system again: with another control ID when the order, the patient or the system was corrected."""
+    require_reader(request)
+    notices = Notice.objects.select_related("system", "order__patient")
+    outbound.retry(get_object_or_404(notices, pk=key), by=request.user)
+    return Response(NoticeSerializer(notices.get(pk=key)).data)
 
 
 class Patients(APIView):

@@ -9,8 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from orders.models import Lookup
 from policies import audit
-from reconciliation import clearance, delivery, intake, lease, mapping, matching, queue, release, renaming
+from reconciliation import asking, clearance, delivery, intake, lease, mapping, matching, queue, release, renaming
 from reconciliation import serializers as shapes
 from reconciliation.models import Delivery, Study
 from reconciliation.views import api_bodies as bodies
@@ -97,6 +98,20 @@ def proposals(request: Request, key) -> Response:
     rows = study.proposals.filter(patient__merged_into=None).select_related("patient", "order__patient")
     found = rows.prefetch_related("patient__identifiers", "order__patient__identifiers")
     return listed(found, shapes.ProposalSerializer, request)
+
+
+class LookUp(APIView):
+    @described("look_up", gives=shapes.LookupSerializer)
+    def post(self, request: Request, key) -> Response:
+        """Have worklists and demographics sources asked about a held study. Ask by GET until it is no longer open."""
+        row = asking.request(queue.get(request.user, key), by=request.user)
+        return Response(shapes.LookupSerializer(row).data)
+
+    @described("looked_up", gives=shapes.LookupSerializer)
+    def get(self, request: Request, key) -> Response:
+        """What those systems said when they were asked last, and why one said nothing."""
+        row = asking.of(queue.get(request.user, key))
+        return Response(shapes.LookupSerializer(row or Lookup()).data)
 
 
 @call("GET", gives=shapes.PreviewSerializer, filters=bodies.Plan)

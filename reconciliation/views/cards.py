@@ -6,8 +6,8 @@ from difflib import SequenceMatcher
 from itertools import count, pairwise
 from typing import NamedTuple
 
-from orders import queries
-from orders.models import Order, Patient
+from orders import outbound, queries
+from orders.models import Notice, Order, Patient
 from policies.rules import matching as rules
 from reconciliation import matching
 from reconciliation.models import Study
@@ -47,7 +47,16 @@ class Option:
     ambiguous: bool = False
     rows: list[Row] = field(default_factory=list)
     taken: bool = False
+    notice: Notice | None = None  # the newest of those that told of an order generated here
     number: int = 0
+
+    @property
+    def awaited(self) -> bool:
+        return self.notice is not None and self.notice.state in outbound.UNSETTLED
+
+    @property
+    def generated(self) -> bool:
+        return self.order is not None and self.order.origin == Order.Origin.GENERATED
 
 
 @dataclass
@@ -150,6 +159,16 @@ def _finish(study: Study, cards: list[Card]) -> None:
     for number, option in zip(count(1), options, strict=False):
         option.number = number if number <= DIGITS else 0
         option.taken = bool(option.order and option.order.pk in taken)
+    _tell(options)
+
+
+def _tell(options: list[Option]) -> None:
+    """Give each order that somebody was told of its newest notice."""
+    generated = {option.order.pk: option for option in options if option.generated}
+    if not generated:
+        return
+    for notice in Notice.objects.filter(order__in=generated).select_related("system", "order").reverse():
+        generated[notice.order_id].notice = notice
 
 
 def rows(evidence: list[dict], *, person: bool) -> list[Row]:

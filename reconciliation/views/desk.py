@@ -5,10 +5,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST
 
-from orders import generation
 from policies import authority
 from policies.models import Power
-from reconciliation import clearance, delivery, intake, mapping, matching, queue, release, workflow
+from reconciliation import clearance, delivery, intake, mapping, matching, ordering, queue, release
 from reconciliation.forms import Again, Choice, Clearance, Generation, Rejection, Release, read, version
 from reconciliation.models import Delivery, Mapping, Study
 from reconciliation.templatetags.shown import day, person
@@ -130,15 +129,13 @@ def retry(request: HttpRequest, key) -> HttpResponse:
 def generate(request: HttpRequest, key) -> HttpResponse:
     """A reconciliation order for a chosen patient; it is then the chosen candidate, and nothing is mapped yet."""
     study = queue.get(request.user, key)
-    if refusal := workflow.why_not(study, "map", request.user):
-        raise refusal
     said = read(Generation(request.POST))
-    part = next(iter(study.body_parts), "")
-    order = generation.generate(
-        said["patient"], procedure=said["procedure"], by=request.user, body_part=part, source=study.source
-    )
-    matching.propose(study, news=False)
-    messages.success(
-        request, f"Order {order.accession_number} generated and chosen. Say what the study is for, then map."
-    )
+    order = ordering.generate(study, said["patient"], procedure=said["procedure"], by=request.user)
+    if order.awaits_number:
+        told = (
+            f"Order {order.placer_order_number} placed and chosen. It can be mapped when its accession number is here."
+        )
+    else:
+        told = f"Order {order.accession_number} generated and chosen. Say what the study is for, then map."
+    messages.success(request, told)
     return after(request, study, "generate", choice=f"order:{order.pk}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import uuid
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -30,7 +31,7 @@ def shown_of(study: Study, board: Board | None = None) -> list[str]:
         orders[study.order_id] = study.order
     seen = [f"patient:{key}:{_digest(_patient_facts(one))}" for key, one in patients.items()]
     seen += [f"order:{key}:{_digest(_order_facts(one))}" for key, one in orders.items()]
-    return [*seen, f"candidate:{study.new_candidate_at or ''}"][:MOST]
+    return [*seen, f"candidate::{study.new_candidate_at or ''}"][:MOST]
 
 
 def _patient_facts(patient: Patient) -> list:
@@ -51,29 +52,30 @@ def _digest(facts: list) -> str:
 def show(request: HttpRequest, key) -> HttpResponse:
     """What changed of what the page shows, in sentences; nothing while nothing did."""
     study = queue.get(request.user, key)
-    told = _told(study, [text.split(":", 2) for text in request.POST.getlist("seen")[:MOST]])
+    seen = [parts for text in request.POST.getlist("seen")[:MOST] if len(parts := text.split(":", 2)) == 3]
+    told = _told(study, seen)
     if not told:
         return HttpResponse(status=204)
     return render(request, "reconciliation/_told.html", {"study": study, "told": told}, status=ENOUGH)
 
 
 def _told(study: Study, seen: list[list[str]]) -> list[str]:
-    digests = {kind: {key: digest for name, key, *rest in seen if name == kind for digest in rest} for kind in FACTS}
+    digests = {kind: {_key(key): digest for name, key, digest in seen if name == kind} for kind in FACTS}
     told = []
     for kind, (rows, facts, say) in FACTS.items():
-        keys = [key for key in digests[kind] if _is_key(key)]
-        told += [say(row) for row in rows.filter(pk__in=keys) if _digest(facts(row)) != digests[kind][str(row.pk)]]
-    waits = [":".join(rest) for name, *rest in seen if name == "candidate"]
+        found = rows.filter(pk__in=digests[kind])
+        told += [say(row) for row in found if _digest(facts(row)) != digests[kind][row.pk]]
+    waits = [since for name, _key, since in seen if name == "candidate"]
     if waits and study.new_candidate_at and str(study.new_candidate_at) not in waits:
         told.append("There is a new candidate.")
     return told
 
 
-def _is_key(text: str) -> bool:
+def _key(text: str) -> uuid.UUID | None:
     try:
-        return bool(Patient._meta.pk.to_python(text))
+        return uuid.UUID(text)
     except ValueError:
-        return False
+        return None
 
 
 def _say_patient(patient: Patient) -> str:

@@ -8,14 +8,28 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
+from orders import outbound
 from orders.models import Order, Patient
+from orders.patients import root
 from policies import audit, authority, retention
 from policies.consent import Basis, Purpose
 from policies.models import Destination, Intent, Power, Procedure, Reason, RetentionRule, User
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.matching import Class
 from policies.rules.quality import Severity
-from reconciliation import clearance, delivery, forms, lease, local, mapping, queue, renaming, workflow
+from reconciliation import (
+    asking,
+    clearance,
+    delivery,
+    forms,
+    lease,
+    local,
+    mapping,
+    ordering,
+    queue,
+    renaming,
+    workflow,
+)
 from reconciliation.models import Delivery, Finding, Study
 from reconciliation.views import cards, news, pictures, rewriting, searches
 
@@ -71,6 +85,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
         **_overriding(request, study, findings),
         "first_part": _first_part(request, study),
         "history": audit.history(study)[:HISTORY],
+        "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
         "reasons": Reason.objects.filter(active=True) if "reject" in offered else (),
         **_going_on(request, study, did),
     }
@@ -139,17 +154,26 @@ def _undecided(request: HttpRequest, study: Study, choice: str) -> dict:
         "foreign": foreign,
         "intents": Intent.choices,
         **_procedures(study),
-        "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
+        **_looked_up(request, study),
         **(_preview(request, study, chosen) if chosen else {}),
     }
 
 
+def _looked_up(request: HttpRequest, study: Study) -> dict:
+    """What other systems said when they were asked last, and whether they can be asked now."""
+    row = asking.of(study)
+    return {
+        "looked_up": row,
+        "looked_up_trouble": row and any(one["problem"] for one in row.answers),
+        "may_look_up": not asking.why_not(study, request.user),
+    }
+
+
 def _procedures(study: Study) -> dict:
-    """Those for the modality of the study first; the only one for it is ready to be taken."""
+    """Those for the modality of the study first; the proposed one is ready to be taken."""
     found = list(Procedure.objects.filter(active=True))
-    fitting = [one for one in found if one.modality in study.modalities]
     found.sort(key=lambda one: (one.modality not in study.modalities, bool(one.modality), one.meaning))
-    return {"procedures": found, "fitting": fitting[0] if len(fitting) == 1 else None}
+    return {"procedures": found, "proposed": ordering.proposed_procedure(study) if found else None}
 
 
 def _preview(request: HttpRequest, study: Study, chosen: Order | Patient) -> dict:
@@ -193,6 +217,7 @@ def _decided(request: HttpRequest, study: Study, choice: str) -> dict:
         "groups": rewriting.of_uids(study, renaming.of(study.mapping)) + rewriting.groups(changes),
         "number_of_changes": len(changes),
         "watched": news.shown_of(study),
+        "told": _told(study),
         **_evidence(study),
         **_changed(study),
     }
@@ -205,9 +230,15 @@ def _changed(study: Study) -> dict:
     """What our side says otherwise since the study was mapped, and into whom its patient was merged."""
     if study.state not in (State.MAPPED, State.CLEARED):
         return {}
-    survivor = local.survivor(study.local_patient)
+    survivor = root(study.local_patient)
     changed = local.why_changed(study.mapping)
     return {"changed": changed, "survivor": survivor if survivor != study.local_patient else None}
+
+
+def _told(study: Study) -> dict | None:
+    """What the order system says to the order that the study is mapped to, where that was generated here."""
+    notice = study.order and study.order.notices.select_related("system", "order").first()
+    return notice and {"order": study.order, "notice": notice, "awaited": notice.state in outbound.UNSETTLED}
 
 
 def _evidence(study: Study) -> dict:
@@ -306,6 +337,27 @@ def changes(request: HttpRequest, key) -> HttpResponse:
         raise Invalid("This candidate is not known here any more. Load the page again.")
     found = {"study": study, "choice": choice, **_preview(request, study, chosen)}
     return render(request, "reconciliation/_changes.html", found)
+
+
+@require_POST
+def lookup(request: HttpRequest, key) -> HttpResponse:
+    """Have worklist and demographics asked; the part that is given back asks for their answers by itself."""
+    study = queue.get(request.user, key)
+    asking.request(study, by=request.user)
+    if not request.htmx:
+        return redirect("study", study.pk)
+    return render(request, "reconciliation/_lookup.html", {"study": study, **_looked_up(request, study)})
+
+
+@require_GET
+def answers(request: HttpRequest, key) -> HttpResponse:
+    """What worklist and demographics have said by now; the candidates come with it when all have."""
+    study = queue.get(request.user, key)
+    if not request.htmx:
+        return redirect("study", study.pk)
+    row = asking.of(study)
+    part = "_lookup.html" if (row and row.is_open) or study.state != State.HELD else "_looked_up.html"
+    return render(request, f"reconciliation/{part}", context(request, study))
 
 
 @require_GET

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from orders import generation, outbound
-from orders.hl7 import read
+from orders.hl7 import ordering, read
 from orders.models import Notice, Order, OrderSystem
 from policies.models import LedgerLine
 from policies.problems import Conflict, Denied, Invalid
@@ -26,7 +26,7 @@ def answered(notice: Notice, *segments: str, code: str = "AA") -> Notice:
     """What the worker does when this comes back."""
     claimed = outbound.claim(notice.pk)
     raw = HEAD + f"MSA|{code}|{notice.control_id}\r" + "".join(f"{one}\r" for one in segments)
-    outbound._take(claimed, outbound.ordering.answer(raw.encode()))
+    outbound._take(claimed, ordering.answer(read.parse(raw.encode())))
     return Notice.objects.get(pk=notice.pk)
 
 
@@ -154,9 +154,9 @@ def test_a_late_answer_is_taken_while_the_next_attempt_waits():
     notice = answered(order.notices.get(), code="AR")
     raw = HEAD + f"MSA|AA|{notice.control_id}\r" + "\r".join(numbered(order))
 
-    assert outbound.late(raw.encode())
+    assert outbound.late(read.parse(raw.encode()))
     assert Notice.objects.get().state == "answered"
-    assert not outbound.late(raw.encode())
+    assert not outbound.late(read.parse(raw.encode()))
 
 
 def test_after_its_patience_the_desk_is_told_that_nothing_came_back():
@@ -188,7 +188,7 @@ def test_a_number_that_came_before_the_acknowledgement_stays():
     Order.objects.update(accession_number="ACC7", requested_procedure_id="RP7")
     outbound.heard(Order.objects.get(), by="RIS")
     raw = HEAD + f"MSA|AA|{claimed.control_id}\r" + "\r".join(numbered(order))
-    outbound._take(claimed, outbound.ordering.answer(raw.encode()))
+    outbound._take(claimed, ordering.answer(read.parse(raw.encode())))
 
     assert Order.objects.get().accession_number == "ACC7"
     assert Notice.objects.get().state == "answered"

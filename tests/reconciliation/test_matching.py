@@ -72,6 +72,7 @@ def test_a_change_a_moment_before_is_looked_at_once_more_and_then_no_more():
     long_ago = timezone.now() - timedelta(minutes=1)
     type(order).objects.update(changed_at=long_ago)
     type(order.patient).objects.update(changed_at=long_ago)
+    matching.propose(study)
 
     assert matching.stale() == []
 

@@ -61,10 +61,10 @@ def test_a_filter_that_does_not_exist_is_refused(desk):
 
 def test_pages_show_each_row_once_even_when_all_came_at_the_same_time(desk):
     studies = [make.received().pk for _ in range(7)]
-    Study.objects.update(received_at=make_now())
+    Study.objects.update(received_at=make_now(), queued_at=make_now())
     seen, cursor = [], ""
     while True:
-        page = queue.page(queue.studies(desk, {}), cursor=cursor, size=3)
+        page = queue.page(queue.studies(desk, {}), cursor=cursor, by="queued_at", size=3)
         seen += [row.pk for row in page.rows]
         cursor = page.next
         if not cursor:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 GRID = """
             settle  map  unmap  reopen  clear  release  deliver  reject  reinstate
 receiving     drp    -     -      -       -       -        -       -         -
-held           -    dr     -      -       -       -        -       r         -
+held           -    drp    -      -       -       -        -       r         -
 mapped         -     -    dr      p      dr       -        -       r         -
 cleared        -     -    dr      p       -       r        -       r         -
 released       -     -     -      -       -       -        p       -         -

@@ -22,6 +22,7 @@ from django.db import connection
 from pynetdicom import _config
 
 from tests.conftest import program
+from tests.wire.certificates import Trust, trust_in
 
 ROOT = Path(__file__).resolve().parents[2]
 DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -104,6 +105,11 @@ def _as_the_library_comes(monkeypatch):
 @pytest.fixture
 def free_port() -> int:
     return a_free_port()
+
+
+@pytest.fixture(scope="session")
+def trust(tmp_path_factory) -> Trust:
+    return trust_in(tmp_path_factory.mktemp("certificates"))
 
 
 # --- DCMTK ---

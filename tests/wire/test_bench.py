@@ -1,8 +1,10 @@
 """What the performance table is measured with really runs."""
 
+import sys
+
 import pytest
 
-from imgshare_site.bench import WORKS, peers
+from imgshare_site.bench import WORKS, hl7, peers
 from imgshare_site.bench.measure import Row
 from orders.dicom import calling
 
@@ -23,3 +25,10 @@ def test_a_row_is_measured_from_end_to_end(tmp_path):
 
     assert isinstance(row, Row)
     assert row.ratio > 0
+
+
+@pytest.mark.parametrize("reading", sorted(hl7.READINGS))
+def test_every_way_to_read_hl7_that_is_measured_takes_the_messages(tmp_path, monkeypatch, reading):
+    monkeypatch.setattr(hl7, "MESSAGES", 4)
+    with hl7.door(tmp_path, [sys.executable, "-c", hl7.DOOR, reading]) as port:
+        hl7.feed(port)()

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
-from orders import generation, outbound
+from orders import generation, inbound, outbound
+from orders.hl7 import mllp
 from orders.models import Notice, Order
 from reconciliation import tasks
 from tests import make
@@ -179,3 +181,42 @@ def test_a_worker_killed_before_the_answer_tells_the_same_message_again_and_make
     assert len(set(system.received)) == 1
     assert json.loads(portal.shell(SHOW)) == [[["7712"]], [["answered"]]]
     system.close()
+
+
+# --- and what comes back through our own door ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def door() -> Iterator[mllp.Connection]:
+    """A line of the RIS to our own listener."""
+    answer = lambda raw, peer: inbound.receive(raw, peer=str(peer))  # noqa: E731
+    listener = mllp.Listener(answer, host="127.0.0.1", port=0, parted=connections.close_all)
+    listener.start()
+    with mllp.Connection("127.0.0.1", listener.port) as line:
+        yield line
+    listener.stop()
+
+
+COMES = "MSH|^~\\&|RIS|HOSP|IMGSHARE||20261124080000||ORM^O01|R77|P|2.3.1\rPID|||{}^^^LOCAL||Mueller^Anna||19610304|F\r"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("placer", "ORC|SC|IMP00000001^IMGSHARE|F9^RIS||SC\rOBR|1" + "|" * 17 + "7712|RP7712|SPS7712\r"),
+        ("filler", "ORC|NA|P77^RIS|IMP00000001^IMGSHARE\rOBR|1|P77^RIS|IMP00000001^IMGSHARE\r"),
+    ],
+)
+def test_what_the_system_says_later_comes_through_our_door(ris, door, pattern, said):
+    ris(peer.says("AA"), pattern=pattern)
+    order = generated()
+    told(order)
+    number = order.patient.identifier().value
+    answer = door.ask((COMES.format(number) + said).encode(), timeout=10)
+
+    order.refresh_from_db()
+    assert b"MSA|AA|R77" in answer
+    assert (order.awaits_number, order.notices.get().state) == (False, "answered")
+    assert order.accession_number == {"placer": "7712", "filler": "IMP00000001"}[pattern]
+    assert order.placer_order_number == {"placer": "IMP00000001", "filler": "P77"}[pattern]

@@ -1,65 +1,16 @@
 """The DICOM door over TLS: both sides show certificates that an authority of ours has signed, or nothing is said."""
 
-import shutil
 import socket
 import ssl
-import subprocess
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from pydicom import dcmread
 
 from policies.rules.tls import Credentials
+from tests.wire.certificates import Certified, Trust
 from tests.wire.door import CT, Portal, call, eventually
 
 pytestmark = pytest.mark.wire
-
-NEW_KEY = ["-newkey", "rsa:2048", "-nodes"]
-OPENSSL = shutil.which("openssl", path="/usr/bin:/usr/local/bin")
-
-
-class Certified(NamedTuple):
-    key: Path
-    certificate: Path
-
-
-def openssl(*words: object) -> None:
-    subprocess.run([OPENSSL, *map(str, words)], check=True, capture_output=True, timeout=60)
-
-
-def authority(folder: Path, name: str) -> Certified:
-    made = Certified(folder / f"{name}.key", folder / f"{name}.pem")
-    subject = ["-subj", f"/CN={name}", "-days", "2", "-addext", "basicConstraints=critical,CA:TRUE"]
-    openssl("req", "-x509", *NEW_KEY, "-keyout", made.key, "-out", made.certificate, *subject)
-    return made
-
-
-def certified(folder: Path, name: str, *, by: Certified) -> Certified:
-    made, request = Certified(folder / f"{name}.key", folder / f"{name}.pem"), folder / f"{name}.csr"
-    openssl("req", *NEW_KEY, "-keyout", made.key, "-out", request, "-subj", f"/CN={name}")
-    signer = ["-CA", by.certificate, "-CAkey", by.key, "-CAcreateserial", "-days", "2"]
-    openssl("x509", "-req", "-in", request, "-out", made.certificate, *signer)
-    return made
-
-
-class Trust(NamedTuple):
-    ours: Certified
-    theirs: Certified
-    stranger: Certified
-    authority: Path
-
-
-@pytest.fixture(scope="module")
-def trust(tmp_path_factory) -> Trust:
-    folder = tmp_path_factory.mktemp("certificates")
-    known, unknown = authority(folder, "known"), authority(folder, "unknown")
-    return Trust(
-        certified(folder, "door", by=known),
-        certified(folder, "modality", by=known),
-        certified(folder, "stranger", by=unknown),
-        known.certificate,
-    )
 
 
 @pytest.fixture(params=[False, True], ids=["direct", "plain"])

@@ -35,7 +35,7 @@ def settle() -> None:
 
 class Command(BaseCommand):
     help = "Index what the doors have received and settle quiet studies."
-    requires_system_checks = ["portal"]  # the others load all pages
+    requires_system_checks = ["portal"]  # our own (imgshare_site/checks.py); the others load all pages
 
     def add_arguments(self, parser):
         parser.add_argument("--once", action="store_true", help="Look once and end.")

@@ -197,7 +197,7 @@ class Doors:
 
 class Command(BaseCommand):
     help = "Listen for DICOM C-ECHO, C-STORE and reports of storage commitment (the DICOM door)."
-    requires_system_checks = ["portal"]  # the others load all pages
+    requires_system_checks = ["portal"]  # our own (imgshare_site/checks.py); the others load all pages
 
     def handle(self, **options):
         processes = settings.DICOM_PROCESSES

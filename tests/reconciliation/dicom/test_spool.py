@@ -200,6 +200,18 @@ def test_the_file_is_synced_before_it_is_renamed_and_the_folder_after(spool, mon
     assert seen == [["1.part", "origin.json"], ["1", "origin.json"]]
 
 
+def test_a_large_object_is_on_its_way_to_the_disk_while_it_comes(spool, monkeypatch):
+    given = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda fd, start, size, advice: given.append((start, start + size)))
+    piece = bytes(100_001)
+    with spool.open(ORIGIN) as submission, submission.part() as part:
+        for _ in range(5):
+            part.write(piece)
+            part.write_pieces([memoryview(piece)] * 2)
+
+    assert given == [(0, 300_003), (300_003, 600_006), (600_006, 900_009), (900_009, 1_200_012), (1_200_012, 1_500_015)]
+
+
 def test_no_object_begins_when_the_disk_is_nearly_full(tmp_path):
     spool = Spool(tmp_path, minimum_free=1 << 60)
 

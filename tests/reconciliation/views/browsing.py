@@ -10,6 +10,7 @@ from reconciliation.models import Study
 VERBS = (
     "lease",
     "candidates",
+    "lookup",
     "settle",
     "generate",
     "map",

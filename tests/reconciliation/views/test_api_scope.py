@@ -12,8 +12,8 @@ from tests import make
 
 pytestmark = pytest.mark.django_db
 POWERS = [Power.VIEW, Power.RECONCILE, Power.RELEASE, Power.REJECT, Power.ORDER]
-READ = ["", "proposals/", "preview/", "changes/", "history/", "deliveries/"]
-POSTED = ["lease", "settle", "map", "unmap", "clear", "release", "reject", "reinstate"]
+READ = ["", "proposals/", "preview/", "changes/", "history/", "deliveries/", "lookup/"]
+POSTED = ["lease", "settle", "map", "unmap", "clear", "release", "reject", "reinstate", "lookup"]
 CONSENT = {"basis": "patient", "given_by": "The patient", "scope": ["care"], "evidence": "Form 12"}
 
 

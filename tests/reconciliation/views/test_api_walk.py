@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 from reconciliation import delivery, intake, lease, matching, workflow
 from reconciliation.models import Delivery, Study
 from tests import make
+from tests.reconciliation.test_intake import again
 
 pytestmark = pytest.mark.django_db
 CONSENT = {"basis": "patient", "given_by": "The patient", "scope": ["care"], "evidence": "Form 12"}
@@ -203,3 +204,20 @@ def test_a_refused_delivery_is_sent_again_by_who_may_release(desk, officer):
 
     assert post(desk, f"deliveries/{claimed.pk}/retry/").status_code == 403
     assert post(officer, f"deliveries/{claimed.pk}/retry/").json()["state"] == "queued"
+
+
+def test_uids_that_cannot_stay_are_decided_with_the_mapping(desk, officer):
+    ds, order = make.dataset(), make.order()
+    study = make.received(ds, again(ds, SeriesDescription="Altered"))
+    for step in make._STEPS["held"]:
+        step(study, None)
+    here, to = f"studies/{study.pk}", {"order": str(order.pk), "intent": "reference", "doubled": "both"}
+    shown = officer.get(f"/api/{here}/preview/", {"order": order.pk, "doubled": "both"}).json()
+    refused, unknown = post(desk, f"{here}/map/", **to), post(officer, f"{here}/map/", **to | {"doubled": "neither"})
+    mapped = post(officer, f"{here}/map/", **to, shown=shown["shown"]).json()
+
+    assert (refused.status_code, unknown.status_code) == (403, 422)
+    assert len(shown["uids"]["objects"]) == 1
+    assert mapped["uids"] == shown["uids"] == desk.get(f"/api/{here}/changes/").json()["uids"]
+    [settled] = [one for one in mapped["study"]["findings"] if one["code"] == "same_uid_other_content"]
+    assert (settled["open"], settled["severity"]) == (False, "block")

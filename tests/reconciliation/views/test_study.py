@@ -8,6 +8,7 @@ from policies.models import Power, Procedure
 from reconciliation import lease, matching
 from reconciliation.models import Delivery, Study
 from tests import make
+from tests.reconciliation.test_intake import again
 from tests.reconciliation.views.browsing import VERBS, post, signed_in, text
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
@@ -243,3 +244,46 @@ def test_a_delivery_in_trouble_is_told_in_the_bar_and_in_each_poll(releaser):
     assert "delayed. ARCHIVE does not answer. Tried once, again at" in page
     assert "Nothing is left to do" not in page
     assert 'id="way" class="way" hx-swap-oob="true"' in part
+
+
+def doubled() -> Study:
+    """Held, with one object that came with two contents."""
+    ds = make.dataset()
+    study = make.received(ds, again(ds, SeriesDescription="Altered"))
+    for step in make._STEPS["held"]:
+        step(study, None)
+    return Study.objects.get(pk=study.pk)
+
+
+def test_two_contents_are_decided_where_the_changes_are_shown(releaser):
+    study, order = doubled(), make.order()
+    address = f"{reverse('study', args=[study.pk])}?choice=order:{order.pk}"
+    page, chosen = text(releaser.get(address)), text(releaser.get(f"{address}&doubled=both"))
+    response = post(releaser, "map", study, choice=f"order:{order.pk}", intent="reference", doubled="both")
+
+    assert "came with two contents under one SOP Instance UID. Which goes out?" in page
+    assert "of what came later; references stay with what came first" in chosen
+    assert response.status_code == 302
+    assert "2.25." in text(releaser.get(reverse("study", args=[study.pk])))
+
+
+def test_what_stays_here_is_said_among_the_changes(releaser):
+    study = doubled()
+    address = f"{reverse('study', args=[study.pk])}?choice=order:{make.order().pk}&doubled=first"
+
+    assert "stays here, is not sent" in text(releaser.get(address))
+
+
+def test_who_may_not_override_sees_the_question_and_cannot_answer_it(desk):
+    study, order = doubled(), make.order()
+    page = text(desk.get(f"{reverse('study', args=[study.pk])}?choice=order:{order.pk}"))
+
+    assert "must hold the power to override" in page
+    assert post(desk, "map", study, choice=f"order:{order.pk}", intent="read", doubled="both").status_code == 403
+
+
+def test_a_study_with_good_uids_is_asked_nothing_about_them(releaser):
+    page = text(releaser.get(f"{reverse('study', args=[make.study('held').pk])}?choice=order:{make.order().pk}"))
+
+    assert 'name="doubled"' not in page
+    assert 'name="new_uids"' not in page

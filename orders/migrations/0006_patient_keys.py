@@ -19,6 +19,6 @@ def write_keys(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orders", "0004_outbound")]
+    dependencies = [("orders", "0005_lookup")]
 
     operations = [migrations.RunPython(write_keys, migrations.RunPython.noop)]

@@ -1,0 +1,101 @@
+"""The systems that are told of orders or asked for them: who they are, what they were told, and whether they answer."""
+
+from django.contrib import admin, messages
+from django.http import HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from orders import lookup, outbound
+from orders.models import DemographicsSource, Notice, OrderSystem, Worklist
+from policies.admin import Recorded
+from policies.problems import Problem
+
+
+@admin.register(OrderSystem)
+class OrderSystems(Recorded):
+    list_display = ["name", "pattern", "form", "host", "port", "tls", "patience", "active"]
+    list_filter = ["active", "pattern"]
+    search_fields = ["name", "host"]
+    fieldsets = [
+        (None, {"fields": ["name", "pattern", "active"]}),
+        (_("How it is reached"), {"fields": ["host", "port", "tls", "patience"]}),
+        (
+            _("What it is told"),
+            {"fields": ["form", "receiving_application", "receiving_facility", "character_set", "ordering_provider"]},
+        ),
+    ]
+
+
+@admin.register(Notice)
+class Notices(admin.ModelAdmin):
+    """To look at, and to send again: what is told of an order follows from the order."""
+
+    list_display = ["created_at", "kind", "system", "order", "state", "problem"]
+    list_filter = ["state", "kind", "system"]
+    list_select_related = ["system", "order"]
+    search_fields = ["control_id", "order__accession_number", "order__placer_order_number"]
+    exclude = ["raw", "lease_until"]
+    readonly_fields = ["told"]
+    actions = ["tell_again"]
+
+    @admin.display(description=_("the message"))
+    def told(self, notice):
+        return bytes(notice.raw).decode("utf_8", "replace").replace("\r", "\n")
+
+    @admin.action(description=_("Send the selected notices again"), permissions=["view"])
+    def tell_again(self, request, queryset):
+        """Each for itself: one that cannot be sent says why, and the others are."""
+        for notice in queryset.select_related("system", "order__patient"):
+            try:
+                outbound.retry(notice, by=request.user)
+            except Problem as refusal:
+                self.message_user(request, str(refusal), messages.ERROR)
+            else:
+                self.message_user(request, _("%(notice)s is sent again.") % {"notice": notice}, messages.SUCCESS)
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        return False
+
+
+class Asked(Recorded):
+    """A system that is asked; whoever may change it can try it too."""
+
+    change_form_template = "orders/asked_system.html"
+    list_filter = ["active"]
+
+    def _tried(self, request, obj) -> HttpResponseRedirect | None:
+        if "_try" not in request.POST:
+            return None
+        answers, said = lookup.trial(obj)
+        self.message_user(request, said, messages.SUCCESS if answers else messages.ERROR)
+        return HttpResponseRedirect(reverse(f"admin:orders_{self.opts.model_name}_change", args=[obj.pk]))
+
+    def response_change(self, request, obj):
+        return self._tried(request, obj) or super().response_change(request, obj)
+
+    def response_add(self, request, obj, post_url_continue=None):
+        return self._tried(request, obj) or super().response_add(request, obj, post_url_continue)
+
+
+@admin.register(Worklist)
+class Worklists(Asked):
+    list_display = ["name", "ae_title", "host", "port", "issuer", "active"]
+
+
+@admin.register(DemographicsSource)
+class DemographicsSources(Asked):
+    list_display = ["name", "protocol", "host", "port", "url", "issuer", "cross_references", "active"]
+    fieldsets = [
+        (None, {"fields": ["name", "protocol", "issuer", "patience", "active"]}),
+        (
+            _("HL7 v2"),
+            {"fields": ["host", "port", "tls", "receiving_application", "receiving_facility", "cross_references"]},
+        ),
+        (_("FHIR"), {"fields": ["url", "credentials"]}),
+    ]
