@@ -5,12 +5,17 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.core.cache import cache
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from orders.models import Claim, Identifier, Order, Patient, PatientKey
 from policies.rules import blocking
 from policies.rules.blocking import PLAUSIBLE
+from policies.rules.matching import Candidate, Person, propose
 from policies.rules.names import name_key
+from policies.rules.weights import DEFAULT
+
+FITTEST = 24  # three times as many as are shown
 
 
 def search_patients(text: str) -> QuerySet[Patient]:
@@ -36,22 +41,43 @@ def find(*, name: str, birth_date: str, patient_ids: list[str]) -> Found:
     """Patients worth comparing: who has one of these identifiers, then who shares the smallest blocks.
 
     Each block is read up to the size from which on it tells nobody apart, so that a town of namesakes costs nothing.
+    Names and birth dates alone sift those found, before the few that are worth it are read with all that hangs on them.
     """
     numbers = Identifier.objects.filter(value__in=[value for value in patient_ids if value])
     holders = list(numbers.order_by("pk").values_list("patient_id", flat=True)[:PLAUSIBLE])
-    blocks = {key: _block(key) for key in blocking.asked(name, birth_date)}
-    keys = list(dict.fromkeys([*holders, *blocking.ranked(blocks)]))[:PLAUSIBLE]
+    blocks = _blocks(blocking.asked(name, birth_date))
+    shares = blocking.shares(blocks, population())
+    fit = _fittest(Person(name, birth_date, ""), blocking.ranked(blocks), shares)
+    keys = list(dict.fromkeys([*holders, *fit]))
     rows = Patient.objects.filter(merged_into=None).prefetch_related("identifiers", "orders").in_bulk(keys)
-    return Found([rows[key] for key in keys if key in rows], blocking.shares(blocks, population()))
+    return Found([rows[key] for key in keys if key in rows], shares)
+
+
+def _fittest(who: Person, keys: list[UUID], shares: dict[str, float]) -> list[UUID]:
+    columns = Patient.objects.filter(pk__in=keys, merged_into=None).values_list("pk", "name", "birth_date")
+    known = [
+        Candidate(key.hex, Person(name, f"{born:%Y%m%d}" if born else "", ""), None) for key, name, born in columns
+    ]
+    ranked = propose(who, None, known, weights=DEFAULT.among(population()), shares=shares, keep=FITTEST)
+    return [UUID(one.match.key) for one in ranked]
 
 
 def candidates(*, name: str, birth_date: str, patient_ids: list[str]) -> list[Patient]:
     return find(name=name, birth_date=birth_date, patient_ids=patient_ids).patients
 
 
-def _block(key: str) -> list[UUID]:
-    rows = PatientKey.objects.filter(key=key).order_by("patient_id")
-    return list(rows.values_list("patient_id", flat=True)[: blocking.LIMIT + 1])
+def _blocks(keys: list[str]) -> dict[str, list[UUID]]:
+    """The patients under each key, in one question; of each no more than it takes to see that there are too many."""
+    if not keys:
+        return {}
+    table = connection.ops.quote_name(PatientKey._meta.db_table)
+    some = f"SELECT key, patient_id FROM {table} WHERE key = %s ORDER BY patient_id LIMIT {blocking.LIMIT + 1}"  # noqa: S608
+    found: dict[str, list[UUID]] = {key: [] for key in keys}
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(f"SELECT * FROM ({some}) AS block_{n}" for n in range(len(keys))), keys)  # noqa: S608
+        for key, patient in cursor.fetchall():
+            found[key].append(patient if isinstance(patient, UUID) else UUID(patient))  # SQLite has no UUIDs
+    return found
 
 
 def population() -> int:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from reconciliation.models import Finding, Proposal, Study
 from reconciliation.reproposal import MARGIN
 
 WORTH = (Class.STRONG, Class.POSSIBLE)  # what a person should look at again for
+SHOWN, ALL = 8, 10_000  # candidates
 BETTER = 0.1  # gain of the best score from which on it is news
 TWO_PEOPLE = "{count} of our patients have the number that came with this study. Find out whose it is."
 
@@ -44,15 +45,24 @@ class Seen(NamedTuple):
         return chosen if isinstance(chosen, Order) else None
 
 
-def look(study: Study, *, known: Domains | None = None, counts: Callable[[object], bool] = links.everything) -> Seen:
+def look(
+    study: Study,
+    *,
+    known: Domains | None = None,
+    counts: Callable[[object], bool] = links.everything,
+    also: Iterable[Patient] = (),
+    choice: Order | Patient | None = None,
+    keep: int = SHOWN,
+) -> Seen:
     """Compare the study with every plausible patient and order; nothing is written.
 
     `counts` says of an order or of a link whether it is to be known at all: a rehearsal leaves out what came later.
+    `also` are patients to compare whether they are plausible or not, and `choice` is compared even where it fits badly.
     """
     known = known or domains.known()
     linked = {key: kept for key, rows in links.of_study(study, known).items() if (kept := [*filter(counts, rows)])}
     patients, shares = _plausible(study, linked)
-    weighing = {"weights": weights(), "shares": shares}
+    patients = list({patient.pk: patient for patient in (*patients, *also)}.values())
     who, which = person(study, known), exam(study)
     rows, found = {}, []
     for patient in patients:
@@ -60,7 +70,11 @@ def look(study: Study, *, known: Domains | None = None, counts: Callable[[object
         rows |= {str(row.pk): row for row in (patient, *orders)}
         ours = person_of(patient, known, linked.get(patient.pk, ()))
         found += _candidates(patient, ours, orders, who, which)
-    return Seen(rules.propose(who, which, found, **weighing), rows, patients)
+        if choice is not None and patient == (choice.patient if isinstance(choice, Order) else choice):
+            order = choice if isinstance(choice, Order) else None
+            found.append(Candidate(str(choice.pk), ours, order and _exam(order), str(patient.pk)))
+            rows[str(choice.pk)] = choice
+    return Seen(rules.propose(who, which, found, weights=weights(), shares=shares, keep=keep), rows, patients)
 
 
 def weights() -> Weights:
@@ -179,11 +193,10 @@ def exam(study: Study) -> Exam:
 
 
 def judge(study: Study, *, patient: Patient, order: Order | None = None) -> Match:
-    """How well one choice fits what was received, by the same rules as the proposals."""
-    known = domains.known()
-    ours = person_of(patient, known, links.of_study(study, known).get(patient.pk, ()))
-    chosen = Candidate(str((order or patient).pk), ours, order and _exam(order))
-    return rules.compare(person(study, known), exam(study), chosen)
+    """How well one choice fits what was received, beside everybody else who could be meant."""
+    choice = order or patient
+    seen = look(study, also=[patient], choice=choice, keep=ALL)
+    return next(one.match for one in seen.proposals if one.match.key == str(choice.pk))
 
 
 def as_json(evidence: tuple[Evidence, ...]) -> list[dict]:
@@ -193,12 +206,8 @@ def as_json(evidence: tuple[Evidence, ...]) -> list[dict]:
 FITS = 0.5  # share of the patient's own score from which on an order is worth more than the patient alone
 
 
-def candidates_of(patient: Patient, who: Person, which: Exam) -> list[Candidate]:
-    """One candidate for each open order of a patient; the patient without an order too, unless one of them fits."""
-    return _candidates(patient, person_of(patient), queries.open_orders(patient), who, which)
-
-
 def _candidates(patient: Patient, ours: Person, orders: list[Order], who: Person, which: Exam) -> list[Candidate]:
+    """One candidate for each open order of a patient; the patient without an order too, unless one of them fits."""
     alone = Candidate(str(patient.pk), ours, None, str(patient.pk))
     with_orders = [Candidate(str(order.pk), ours, _exam(order), str(patient.pk)) for order in orders]
     least = FITS * rules.compare(who, which, alone).score

@@ -32,18 +32,18 @@ ROOT = Path(__file__).resolve().parents[1]
 PROMISED = {
     "clear match": ("held", "strong"),
     "twins": ("held", "possible"),
-    "no order": ("held", "possible"),
+    "no order": ("held", "strong"),
     "unknown": ("held", ""),
     "transposed": ("held", "possible"),
     "conflict": ("held", "conflict"),
     "deidentified": ("held", ""),
-    "disc, his": ("held", "possible"),
-    "disc, hers": ("held", "possible"),
-    "unreadable": ("held", "possible"),
-    "mapped": ("mapped", "possible"),
+    "disc, his": ("held", "strong"),
+    "disc, hers": ("held", "strong"),
+    "unreadable": ("held", "strong"),
+    "mapped": ("mapped", "strong"),
     "cleared": ("cleared", "strong"),
     "delivered": ("released", "strong"),  # the worker of a running demo takes it on
-    "rejected": ("rejected", "possible"),
+    "rejected": ("rejected", "strong"),
 }
 
 

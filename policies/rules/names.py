@@ -60,10 +60,7 @@ class Part(NamedTuple):
     words: tuple[str, ...]  # upper case, accents dropped
     digraphs: tuple[str, ...]  # the same with Ü as UE
     bare: tuple[str, ...]  # without particles, and UE read as U
-
-    @property
-    def joined(self) -> str:
-        return "".join(self.words)
+    joined: str  # the words without what stands between them
 
 
 class Group(NamedTuple):
@@ -113,6 +110,7 @@ def shown(name: str) -> tuple[str, str]:
     return (group.family.text, group.given.text) if group else ("", "")
 
 
+@lru_cache(maxsize=4096)
 def said(name: str) -> list[tuple[list[str], list[str]]]:
     """The words of family and given name in each group that say who it is: no placeholders, particles or initials."""
     groups = [group for group in parse(name) if group]
@@ -160,13 +158,14 @@ def _group(text: str) -> Group:
 def _part(text: str) -> Part:
     words = fold(text)
     bare = tuple(_no_umlauts(word) for word in words if word not in PARTICLES)
-    return Part(text, words, fold(text, DIGRAPHS), bare or tuple(map(_no_umlauts, words)))
+    return Part(text, words, fold(text, DIGRAPHS), bare or tuple(map(_no_umlauts, words)), "".join(words))
 
 
 def _without_suffix(part: Part) -> Part:
     if len(part.words) < 2 or part.words[-1] not in SUFFIXES:
         return part
-    return Part(part.text, part.words[:-1], part.digraphs[:-1], part.bare[:-1] or part.bare)
+    words = part.words[:-1]
+    return Part(part.text, words, part.digraphs[:-1], part.bare[:-1] or part.bare, "".join(words))
 
 
 def _no_umlauts(text: str) -> str:
@@ -229,6 +228,8 @@ def _alike(a: Part, b: Part) -> Verdict | None:
         return SAME
     if a.joined == b.joined:
         return Verdict("same", "same apart from accents, hyphens or spaces")
+    if a.joined[0] != b.joined[0] and a.digraphs == a.words and b.digraphs == b.words:
+        return None  # the quick way out: what follows concerns vowels inside
     if {a.joined, "".join(a.digraphs)} & {b.joined, "".join(b.digraphs)}:
         return Verdict("same", "same with ue, oe, ae written for ü, ö, ä")
     if _no_umlauts(a.joined) == _no_umlauts(b.joined):

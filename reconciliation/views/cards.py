@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from orders import outbound, queries
 from orders.models import Notice, Order, Patient
-from policies.rules import matching as rules
 from reconciliation import matching
 from reconciliation.models import Study
 from reconciliation.templatetags.shown import day
@@ -99,7 +98,7 @@ def board(study: Study, *, words: str = "", choice: str = "") -> Board:
     if choice and choice not in known and (patient := _patient_of(choice)) and patient not in found:
         found = [patient, *found]
     alike = {card.patient.pk for card in proposed if card.ambiguous}
-    shown = _grouped(each for patient in found for each in _compared(study, patient, alike=patient.pk in alike))
+    shown = _grouped(_compared(study, found, alike=alike))
     proposed = [card for card in proposed if card.patient not in found]
     _finish(study, [*shown, *proposed])
     return Board(shown, proposed)
@@ -118,14 +117,16 @@ def _proposals(study: Study) -> Iterable[Candidate]:
         yield Candidate(row.patient, row.order, row.score, row.klass, row.evidence, row.ambiguous)
 
 
-def _compared(study: Study, patient: Patient, *, alike: bool) -> Iterable[Candidate]:
-    """A patient whom a person looked up: compared by the same rules as the proposals."""
-    known = {str(row.pk): row for row in (patient, *queries.open_orders(patient))}
-    who, which = matching.person(study), matching.exam(study)
-    for candidate in matching.candidates_of(patient, who, which):
-        match = rules.compare(who, which, candidate)
-        order = known[match.key] if isinstance(known[match.key], Order) else None
-        yield Candidate(patient, order, match.score, match.klass, matching.as_json(match.evidence), alike)
+def _compared(study: Study, patients: list[Patient], *, alike: set) -> Iterable[Candidate]:
+    """Patients whom a person looked up: compared by the same rules as the proposals, and beside those."""
+    if not patients:
+        return
+    seen = matching.look(study, also=patients, keep=matching.ALL)
+    for proposal in seen.proposals:
+        match, patient = proposal.match, seen.patient(proposal.match)
+        if patient in patients:
+            said = matching.as_json(match.evidence)
+            yield Candidate(patient, seen.order(match), match.score, match.klass, said, patient.pk in alike)
 
 
 def _grouped(candidates: Iterable[Candidate]) -> list[Card]:
@@ -136,7 +137,8 @@ def _grouped(candidates: Iterable[Candidate]) -> list[Card]:
         if not card.rows:
             card.rows = rows(each.evidence, person=True)
         if each.order is None or card.score is None:
-            card.score, card.klass = each.score, each.klass
+            card.klass = each.klass
+        card.score = (card.score or 0.0) + each.score  # whichever of this patient's orders it is, or none
         card.ambiguous = card.ambiguous or each.ambiguous
         if each.order is not None:
             which = rows(each.evidence, person=False)
