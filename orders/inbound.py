@@ -15,7 +15,7 @@ from orders import feeds, merging, outbound, patients, received
 from orders.hl7 import persons, read, registers, requests, write
 from orders.hl7.reading import MISSING, OUT_OF_ORDER, Reading, Wrong
 from orders.models import Feed, Message
-from orders.telling import LONGEST_CONTROL_ID, Telling
+from orders.telling import Telling
 from policies import audit, authority
 from policies.models import Power
 from policies.problems import Conflict, Denied, Invalid
@@ -362,6 +362,3 @@ def replay(message: Message, *, by) -> list[str]:
     except (Wrong, Unsupported) as refused:
         raise Invalid(str(refused)) from refused
     return telling.changed
-
-
-__all__ = ["KINDS", "LONGEST_CONTROL_ID", "receive", "replay"]

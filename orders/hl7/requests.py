@@ -7,7 +7,7 @@ from orders.hl7.encoding import NULL
 from orders.hl7.ordering import words
 from orders.hl7.persons import person_name
 from orders.hl7.read import Message, Segment, timestamp
-from orders.hl7.reading import MISSING, MISTYPED, UNLISTED, Reading, Value, Wrong, exact, pick, plain
+from orders.hl7.reading import MISSING, UNLISTED, Reading, Value, Wrong, exact, pick, plain
 
 SH, LO, UI, PN = 16, 64, 64, 194  # the longest of each VR (PS3.5 table 6.2-1)
 UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+$")
@@ -197,6 +197,3 @@ def _physician(group: list[Segment], message: Message) -> dict[str, str]:
 
 def _once(message: Message, *names: str) -> list[Segment]:
     return [segment for name in names if (segment := message.first(name))]
-
-
-__all__ = ["CONTROLS", "MISTYPED", "Number", "Request", "requests"]
