@@ -53,11 +53,16 @@ def due(limit: int = A_MINUTE) -> list[Study]:
 
 
 def match(study: Study) -> Mapping | None:
-    """Map the study by the policy of its source, or leave it to a person and say so in the log of the day."""
+    """Map the study by the policy of its source, or leave it to a person until something changes."""
     policy = MatchingPolicy.objects.select_related("source", "approved_by").get(source=study.source_id)
-    Study.objects.filter(pk=study.pk).update(judged_at=timezone.now())
+    asked_at = timezone.now()
     study = Study.objects.select_related("source", "submission").get(pk=study.pk)
-    seen = matching.look(study)
+    mapped = _mapped(study, policy, matching.look(study))
+    Study.objects.filter(pk=study.pk).update(judged_at=asked_at)  # not when it crashed: then it is asked again
+    return mapped
+
+
+def _mapped(study: Study, policy: MatchingPolicy, seen: Seen) -> Mapping | None:
     if why_not(study, policy, seen):
         return None
     order = seen.order(seen.proposals[0].match)

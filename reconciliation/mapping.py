@@ -84,6 +84,7 @@ def apply(
     with transaction.atomic():
         if order and not Order.objects.filter(pk=order.pk, changed_at=order.changed_at).exists():
             raise Conflict("The order has changed meanwhile. Look at it again.")
+        Study.objects.select_for_update().get(pk=study.pk)  # a study before its patient, as everywhere
         _require_not_merged(patient)
         mapping = Mapping.objects.create(
             study=study,
@@ -126,7 +127,7 @@ def said_of(policy: MatchingPolicy) -> str:
 
 def _require_not_merged(patient: Patient) -> None:
     """Asked again where the decision is written: a merge may have come since the patient was looked at."""
-    now = Patient.objects.select_for_update().get(pk=patient.pk)
+    now = Patient.objects.select_for_update(no_key=True).get(pk=patient.pk)
     if merged := local.why_not_theirs(now):
         raise Conflict(f"{merged} Choose that one.")
 

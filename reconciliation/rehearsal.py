@@ -54,6 +54,10 @@ class Rehearsal:
         return [case for case in self.cases if case.differs]
 
     @property
+    def number_left(self) -> int:
+        return self.left.total()
+
+    @property
     def cut(self) -> str:
         """Say that not all were looked at, or ""."""
         if self.looked == self.total:

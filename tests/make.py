@@ -4,6 +4,7 @@ import itertools
 from datetime import date
 
 from django.contrib.auth.models import Group
+from django.db.models import Q
 from django.utils import timezone
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
@@ -161,8 +162,9 @@ def _map(made: Study, to) -> None:
 
 
 def _seen_before(made: Study) -> Patient | None:
-    """The patient to whom this outside ID was confirmed before: one number is one person's."""
-    return Patient.objects.filter(cross_references__value=made.patient_id).first()
+    """The patient who has this outside ID, or to whom it was confirmed before: one number is one person's."""
+    number = Q(identifiers__value=made.patient_id) | Q(cross_references__value=made.patient_id)
+    return Patient.objects.filter(number, merged_into=None).first()
 
 
 def _clear(made: Study, to) -> None:

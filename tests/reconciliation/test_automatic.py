@@ -224,7 +224,7 @@ def test_a_higher_margin_or_probability_leaves_more_to_people(approved):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_eight_sweeps_at_once_match_it_once():
+def test_eight_sweeps_at_once_match_it_once_and_none_stumbles(caplog):
     known()
     study = make.study("held")
 
@@ -237,3 +237,4 @@ def test_eight_sweeps_at_once_match_it_once():
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(sweep, range(8))) == 1
     assert (study.mappings.count(), audit.history(study).filter(verb="map").count()) == (1, 1)
+    assert [one for one in caplog.records if one.levelname == "ERROR"] == []

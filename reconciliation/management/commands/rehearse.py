@@ -51,7 +51,7 @@ def as_json(found: rehearsal.Rehearsal, *, source: str, days: int) -> dict:
         "studies": found.looked,
         "would_match": len(found.cases),
         "differ": len(found.differing),
-        "left": sum(found.left.values()),
+        "left": found.number_left,
         "left_because": dict(found.left.most_common()),
         "cases": cases,
         "cannot_know": list(rehearsal.CANNOT_KNOW),
@@ -61,7 +61,7 @@ def as_json(found: rehearsal.Rehearsal, *, source: str, days: int) -> dict:
 def in_words(found: rehearsal.Rehearsal) -> list[str]:
     lines = [
         f"{found.looked} past studies. Would have matched {len(found.cases)}, "
-        f"of which {len(found.differing)} differ from what people decided; would have left {found.left.total()}."
+        f"of which {len(found.differing)} differ from what people decided; would have left {found.number_left}."
     ]
     lines += [f"  differs ({case.differs}): /studies/{case.study.pk}/" for case in found.differing]
     lines += [f"  left {count}: {why}" for why, count in found.left.most_common()]
