@@ -224,7 +224,7 @@ def _row(raw, peer, now, message: read.Message | None, feed: Feed | None, verdic
         digest=hashlib.sha256(raw).hexdigest(),
         outcome=verdict.outcome,
         answer=verdict.answer,
-        problem=verdict.problem,
+        problem=clean(verdict.problem),
     )
     if message:
         for column in ("sending_application", "sending_facility", "control_id", "type", "trigger", "version"):
@@ -292,11 +292,12 @@ def _apply(message: read.Message, reading: Reading, telling: Telling) -> None:
 
 
 def _close(row: Message, verdict: Verdict, telling: Telling | None = None) -> Verdict:
-    row.outcome, row.answer, row.problem = verdict.outcome, verdict.answer, verdict.problem
+    row.outcome, row.answer, row.problem = verdict.outcome, verdict.answer, clean(verdict.problem)
     if telling:
         if verdict.answer == "AA":
-            row.changed, row.problem = telling.changed, " ".join(dict.fromkeys(telling.notes))
-        row.search_key = " ".join(dict.fromkeys([row.control_id, *telling.words]))[:500]
+            row.changed = [clean(one) for one in telling.changed]
+            row.problem = clean(" ".join(dict.fromkeys(telling.notes)))
+        row.search_key = clean(" ".join(dict.fromkeys([row.control_id, *telling.words])))[:500]
     row.save(force_insert=row._state.adding)
     return verdict
 

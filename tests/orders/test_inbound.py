@@ -1,5 +1,7 @@
 """One message in: kept, applied, answered; refused with a sentence; and never applied twice."""
 
+import re
+
 import pytest
 from django.db import DatabaseError
 from hypothesis import HealthCheck, given, settings
@@ -298,3 +300,19 @@ def test_whatever_comes_is_answered_and_kept(raw, caplog):
     assert code in {"AA", "AE", "AR", "CA", "CE", "CR"}
     assert caplog.text == ""
     assert Message.objects.count() == kept + 1
+
+
+NUL = [b"\x00", b"\\X00\\"]
+
+
+@pytest.mark.parametrize("where", range(2, 60))
+def test_a_nul_anywhere_is_kept_as_bytes_and_breaks_nothing(where, caplog):
+    """PostgreSQL holds no NUL in a text: every field of a real message gets one, raw and escaped."""
+    for nul in NUL:
+        fields = re.split(rb"([|^\r])", WHOLE[0])
+        fields[where % len(fields)] += nul
+        raw = b"".join(fields)
+
+        assert answer(raw).first("MSA").text(1) in {"AA", "AE", "AR"}
+        assert bytes(Message.objects.latest("received_at").raw) == raw
+    assert caplog.text == ""
