@@ -24,6 +24,7 @@ from imgshare_site import archive
 from orders.models import AccessionSequence, Order, Patient
 from policies import audit, roles
 from policies.models import (
+    AssigningAuthority,
     Destination,
     Grant,
     Intent,
@@ -144,6 +145,8 @@ def _policies() -> None:
     for priority, asked, code in PROCEDURE_MAP:
         line = {"priority": priority, "procedure": Procedure.objects.get(code=code), **asked}
         ProcedureRule.objects.get_or_create(**line)
+    for issuer, local in ((HOSPITAL, True), ("GENERAL HOSPITAL", False)):
+        AssigningAuthority.objects.get_or_create(namespace_id=issuer, defaults={"local": local, "trusted": True})
     for code, sentence in REASONS.items():
         Reason.objects.get_or_create(code=code, defaults={"sentence": sentence})
     AccessionSequence.objects.get_or_create(prefix="IMP", defaults={"digits": 8, "issuer": HOSPITAL})
