@@ -5,9 +5,9 @@ from datetime import date
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from orders import queries
 from orders.models import Identifier, Order, Patient
 from policies import audit, authority, domains
-from policies.domains import Domains
 from policies.models import Power
 from policies.problems import Conflict, Invalid
 
@@ -40,22 +40,17 @@ def _with_one_primary(identifiers: list[dict]) -> list[dict]:
 def _identify(patient: Patient, columns: dict) -> None:
     known = domains.known()
     issuer = known.canonical(columns["issuer"], columns.get("universal_id", ""))
-    same = Identifier.objects.filter(value=columns["value"])
     taken = Conflict(
         f"The identifier {columns['value']} of {columns['issuer']} is a known patient's already. "
         "Search for it before you register anybody."
     )
-    if any(_issuer(one, known) == issuer.casefold() for one in same):
+    if queries.identified(columns["value"], issuer, known):
         raise taken
     try:
         with transaction.atomic():
             Identifier.objects.create(patient=patient, **columns | {"issuer": issuer})
     except IntegrityError:
         raise taken from None
-
-
-def _issuer(identifier: Identifier, known: Domains) -> str:
-    return known.canonical(identifier.issuer, identifier.universal_id).casefold()
 
 
 def enter(patient: Patient, *, accession_number: str, description: str, by, **columns) -> Order:

@@ -13,26 +13,11 @@ from django.utils.translation import gettext_lazy as _
 from orders import inbound, merging, preview
 from orders.hl7 import dictionary, read
 from orders.models import Claim, CrossReference, Feed, Identifier, Merge, Message
-from policies.admin import Recorded
+from policies.admin import LookedAt, Recorded
 from policies.problems import Problem
 
 PIECES = re.compile(r"[^^~&]{1,40}[\^~&]?|[\^~&]")  # where a long value may be broken into lines
 LONGEST_SHOWN = 400  # characters of a field: documents are sent within messages
-
-
-class LookedAt(admin.ModelAdmin):
-    """Nothing here is added, changed or deleted by hand."""
-
-    show_full_result_count = False
-
-    def has_add_permission(self, request):
-        return False
-
-    def has_change_permission(self, request, obj=None):
-        return False
-
-    def has_delete_permission(self, request, obj=None):
-        return False
 
 
 @admin.register(Message)

@@ -15,6 +15,7 @@ from django.utils import timezone
 from orders.hl7 import registers
 from orders.lookup import Answer
 from orders.models import CrossReference, Identifier, Order, Patient
+from orders.patients import ANCHOR, touch
 from orders.peers import found
 from policies import audit, domains
 from policies.models import Procedure
@@ -23,7 +24,6 @@ from policies.rules.values import as_date
 log = logging.getLogger(__name__)
 MOST_PEOPLE = 50  # kept of one look-up
 LOWEST = "9"  # rank of a stamp: whatever a message gives an identifier to weighs more
-ANCHOR = "0"  # the stamp of an identifier that names its record
 LONGEST_ISSUER = 64
 UNNAMED = "Scheduled procedure"
 NOT_KEPT = "Something that was found there could not be kept."
@@ -241,6 +241,6 @@ def _cross_reference(one: found.Identifier, outside: found.Identifier, system, b
         defaults={"by": str(system)[:150], "at": timezone.now()},
     )
     if made:
-        held.patient.save(update_fields=["changed_at"])
+        touch(held.patient)
         learned.cross_references += 1
         audit.record(by, "cross-reference", held.patient, detail={"system": str(system), "outside": _shown(outside)})

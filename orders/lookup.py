@@ -24,7 +24,8 @@ from orders.peers import demographics, fhir, worklist
 from orders.peers.found import NONE, Identifier, Person, Scheduled, Unanswered
 from policies import domains
 from policies.models import AssigningAuthority
-from policies.rules.matching import birth_date_variants, name_key
+from policies.rules.birthdates import birth_date_variants
+from policies.rules.names import name_key
 
 log = logging.getLogger(__name__)
 GRACE = 0.5  # seconds that a system gets beyond its patience, for what is on its way

@@ -74,11 +74,10 @@ def due() -> list:
 
 def _free() -> Q:
     """Nobody is at work on it. A cancelled order is only told of as such, and after what is being said of it now."""
-    unleased = Q(lease_until=None) | Q(lease_until__lte=Now())
     before = Notice.objects.filter(order=OuterRef("order"), state=State.SENDING, lease_until__gt=Now())
     cancelled = Q(kind=Kind.CANCEL) & ~Exists(before.exclude(pk=OuterRef("pk")))
     wanted = cancelled | (~Q(kind=Kind.CANCEL) & ~Q(order__status=Order.Status.CANCELLED))
-    return unleased & wanted & Q(state__in=[State.QUEUED, State.SENDING], due_at__lte=Now())
+    return clock.unleased() & wanted & Q(state__in=[State.QUEUED, State.SENDING], due_at__lte=Now())
 
 
 def claim(key) -> Notice | None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from orders.hl7 import registers
 from orders.hl7.persons import Identity, Person, key_of
 from orders.models import Claim, Identifier, Patient
-from orders.telling import Telling
+from orders.telling import Telling, change
 
 ANCHOR = "0"  # the stamp of an identifier that names its record: less than any other, so that nobody takes it away
 WORDS = {"name": "name", "birth_date": "birth date", "sex": "sex"}
@@ -87,19 +87,16 @@ def _say(record: Patient, person: Person, stamp: str, telling: Telling) -> None:
 
 def _columns(told: dict[str, str]) -> dict:
     """As the columns hold it."""
-    return {
-        column: date.fromisoformat(value) if value else None for column, value in told.items() if column == "birth_date"
-    } | {column: value for column, value in told.items() if column != "birth_date"}
+    if "birth_date" not in told:
+        return told
+    others = dict(told)
+    day = others.pop("birth_date")
+    return {"birth_date": date.fromisoformat(day) if day else None} | others
 
 
 def apply(record: Patient, told: dict[str, str]) -> dict[str, list[str]]:
-    """Set what differs; `{column: [old, new]}`."""
-    changes = {}
-    for column, value in _columns(told).items():
-        if (old := getattr(record, column)) != value:
-            setattr(record, column, value)
-            changes[column] = [str(old or ""), str(value or "")]
-    return changes
+    """Set what differs; see telling.change."""
+    return change(record, _columns(told))
 
 
 def give(one: Identity, record: Patient, telling: Telling, known: Known, *, since: str = "") -> None:

@@ -1,6 +1,5 @@
 """Reading patients and orders."""
 
-from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -9,6 +8,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from orders.models import Claim, Identifier, Order, Patient, PatientKey
+from policies.domains import Domains
 from policies.rules import blocking
 from policies.rules.blocking import PLAUSIBLE
 from policies.rules.matching import Candidate, Person, propose
@@ -28,6 +28,13 @@ def search_patients(text: str) -> QuerySet[Patient]:
         found |= Q(name_key__startswith=key) | Q(name_key__startswith=name_key(words.replace(" ", "^")))
     rows = Patient.objects.filter(found, merged_into=None).distinct()
     return rows.order_by("name_key", "pk").prefetch_related("identifiers")
+
+
+def identified(value: str, issuer: str, known: Domains) -> list[Identifier]:
+    """The identifiers of this number, whatever name of its issuer they stand under. `issuer` is a canonical one."""
+    rows = Identifier.objects.filter(value=value).select_related("patient")
+    said = [(known.canonical(row.issuer, row.universal_id).casefold(), row) for row in rows]
+    return [row for name, row in said if name == issuer.casefold()]
 
 
 class Found(NamedTuple):
@@ -62,10 +69,6 @@ def _fittest(who: Person, keys: list[UUID], shares: dict[str, float]) -> list[UU
     return [UUID(one.match.key) for one in ranked]
 
 
-def candidates(*, name: str, birth_date: str, patient_ids: list[str]) -> list[Patient]:
-    return find(name=name, birth_date=birth_date, patient_ids=patient_ids).patients
-
-
 def _blocks(keys: list[str]) -> dict[str, list[UUID]]:
     """The patients under each key, in one question; of each no more than it takes to see that there are too many."""
     if not keys:
@@ -88,14 +91,6 @@ def population() -> int:
 def open_orders(patient: Patient) -> list[Order]:
     """Orders of a patient that a study may still be reconciled to, newest first (from the prefetched rows)."""
     return sorted((o for o in patient.orders.all() if o.is_open), key=lambda o: o.created_at, reverse=True)
-
-
-def newest_change() -> datetime | None:
-    """When a patient or an order last changed: proposals older than this are stale."""
-    times = [
-        model.objects.order_by("-changed_at").values_list("changed_at", flat=True).first() for model in (Patient, Order)
-    ]
-    return max((at for at in times if at), default=None)
 
 
 def shared_identifiers(patient: Patient) -> list[Identifier]:

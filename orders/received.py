@@ -13,7 +13,7 @@ from orders.hl7.reading import DUPLICATE, UNKNOWN, Wrong
 from orders.hl7.requests import Number, Request
 from orders.models import Notice, Order, Patient
 from orders.patients import root
-from orders.telling import Telling
+from orders.telling import Telling, change
 from orders.telling import by_hand as stamp_by_hand
 
 NUMBERS = [
@@ -153,17 +153,12 @@ def _columns(told: dict[str, str]) -> dict:
 
 
 def _apply(order: Order, told: dict[str, str]) -> dict[str, list[str]]:
-    """Set what differs; `{column: [old, new]}`."""
-    changes = {}
+    """Set what differs; see telling.change. A number that follows from another one follows it."""
     columns = _columns(told)
     for column, source in FALLBACKS.items():
         if not order.told.get(column, ["", ""])[1] and getattr(order, column) in ("", getattr(order, source)):
             columns.setdefault(column, columns.get(source, getattr(order, source)))
-    for column, value in columns.items():
-        if (old := getattr(order, column)) != value:
-            setattr(order, column, value)
-            changes[column] = [str(old or ""), str(value or "")]
-    return changes
+    return change(order, columns)
 
 
 def _join(found: list[Order], request: Request, telling: Telling) -> Order:

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from orders import lookup, outbound
 from orders.models import DemographicsSource, Notice, OrderSystem, Worklist
-from policies.admin import Recorded
+from policies.admin import LookedAt, Recorded
 from policies.problems import Problem
 
 
@@ -27,7 +27,7 @@ class OrderSystems(Recorded):
 
 
 @admin.register(Notice)
-class Notices(admin.ModelAdmin):
+class Notices(LookedAt):
     """To look at, and to send again: what is told of an order follows from the order."""
 
     list_display = ["created_at", "kind", "system", "order", "state", "problem"]
@@ -52,15 +52,6 @@ class Notices(admin.ModelAdmin):
                 self.message_user(request, str(refusal), messages.ERROR)
             else:
                 self.message_user(request, _("%(notice)s is sent again.") % {"notice": notice}, messages.SUCCESS)
-
-    def has_add_permission(self, request):
-        return False
-
-    def has_change_permission(self, request, obj=None):
-        return False
-
-    def has_delete_permission(self, request, obj=None):
-        return False
 
 
 class Asked(Recorded):

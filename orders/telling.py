@@ -50,6 +50,18 @@ class Telling:
         self.lines.clear()
 
 
+def change(row: models.Model, columns: dict) -> dict[str, list[str]]:
+    """Set the columns that differ, unsaved; `{column: [old, new]}`, as the ledger and staff read them."""
+    changes = {
+        name: [str(getattr(row, name) or ""), str(value or "")]
+        for name, value in columns.items()
+        if getattr(row, name) != value
+    }
+    for name in changes:
+        setattr(row, name, columns[name])
+    return changes
+
+
 def by_hand(row: models.Model, columns: Iterable[str]) -> None:
     """What a person corrected counts as said now: no message that is older undoes it, and newer ones may.
 

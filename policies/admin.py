@@ -45,6 +45,21 @@ class Recorded(admin.ModelAdmin):
             self.delete_model(request, obj)
 
 
+class LookedAt(admin.ModelAdmin):
+    """Nothing here is added, changed or deleted by hand."""
+
+    show_full_result_count = False
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        return False
+
+
 def _plain(values: dict) -> dict[str, str]:
     return {name: str(value) for name, value in values.items() if name != "password"}
 
@@ -180,19 +195,9 @@ class Reasons(Recorded):
 
 
 @admin.register(LedgerLine)
-class Ledger(admin.ModelAdmin):
+class Ledger(LookedAt):
     """To look at only; the database refuses changes anyway."""
 
     list_display = ["at", "actor", "verb", "subject", "subject_label", "reason", "address"]
     list_filter = ["verb", "subject"]
     search_fields = ["actor", "subject_key", "subject_label"]
-    show_full_result_count = False
-
-    def has_add_permission(self, request):
-        return False
-
-    def has_change_permission(self, request, obj=None):
-        return False
-
-    def has_delete_permission(self, request, obj=None):
-        return False

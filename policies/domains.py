@@ -14,8 +14,8 @@ class Domains:
 
     names: Mapping[str, str]  # namespace, universal ID or alias in small letters, to the namespace ID
     universal: Mapping[str, str]  # namespace ID to its universal ID, "" where we know none
-    local: frozenset[str]
-    trusted: frozenset[str]
+    local: frozenset[str]  # those whose identifiers name our own patients
+    trusted: frozenset[str]  # those whose identifiers may support a match without a person
 
     def canonical(self, namespace: str, universal_id: str = "") -> str:
         """The namespace ID of an issuer as HL7 CX.4 or DICOM gives it; one that is not known comes back as it is.
@@ -29,14 +29,6 @@ class Domains:
         if known and not (universal_id and self.universal[known]):
             return known
         return universal_id if known else namespace or universal_id
-
-    def is_local(self, namespace: str, universal_id: str = "") -> bool:
-        """Whether its identifiers name our own patients."""
-        return self.canonical(namespace, universal_id) in self.local
-
-    def is_trusted(self, namespace: str, universal_id: str = "") -> bool:
-        """Whether its identifiers may support a match without a person."""
-        return self.canonical(namespace, universal_id) in self.trusted
 
 
 def _parts(namespace: str, universal_id: str) -> tuple[str, str]:
@@ -60,16 +52,3 @@ def known() -> Domains:
             if given:
                 marked[mark].add(namespace)
     return Domains(names, universal, frozenset(marked["local"]), frozenset(marked["trusted"]))
-
-
-def canonical(namespace: str, universal_id: str = "") -> str:
-    """As `Domains.canonical`, for a single question."""
-    return known().canonical(namespace, universal_id)
-
-
-def is_local(namespace: str, universal_id: str = "") -> bool:
-    return known().is_local(namespace, universal_id)
-
-
-def is_trusted(namespace: str, universal_id: str = "") -> bool:
-    return known().is_trusted(namespace, universal_id)

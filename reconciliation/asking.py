@@ -67,8 +67,7 @@ def of(study: Study) -> Lookup | None:
 
 def ask(key, systems: Systems | None = None) -> list[Answer]:
     """Ask about one study whose row is due, unless another worker does; gives what the systems said."""
-    free = Q(lease_until=None) | Q(lease_until__lte=Now())
-    if not Lookup.objects.filter(free, pk=key, due_at__lte=Now()).update(lease_until=clock.later(LEASE)):
+    if not Lookup.objects.filter(clock.unleased(), pk=key, due_at__lte=Now()).update(lease_until=clock.later(LEASE)):
         return []
     row, study = Lookup.objects.get(pk=key), Study.objects.select_related("source").filter(pk=key).first()
     done = {"lease_until": None, "due_at": clock.later(settings.LOOKUP_SECONDS)}
@@ -155,8 +154,7 @@ def _summary(answer: Answer, learned: learning.Learned) -> dict:
 def due() -> list:
     """Keys of held studies that are to be asked about: those never asked about, and those whose time has come."""
     rows = Lookup.objects.filter(pk=OuterRef("pk"))
-    free = Q(lease_until=None) | Q(lease_until__lte=Now())
-    waiting = Exists(rows.filter(free, due_at__lte=Now()))
+    waiting = Exists(rows.filter(clock.unleased(), due_at__lte=Now()))
     never = ~Exists(rows) & ~Exists(_strong()) & Q(deidentified=False, proposed_at__isnull=False)
     held = Study.objects.filter(state=Study.State.HELD).filter(waiting | never)
     return list(held.order_by("received_at").values_list("pk", flat=True)[:AT_ONCE])

@@ -39,9 +39,8 @@ def due() -> list:
 
 
 def _free() -> Q:
-    unleased = Q(lease_until=None) | Q(lease_until__lte=Now())
     here = Q(state=State.SENT, due_at__lte=Now(), destination__active=True)
-    return unleased & here & Q(study__state=Study.State.RELEASED)
+    return clock.unleased() & here & Q(study__state=Study.State.RELEASED)
 
 
 def claim(key) -> Delivery | None:

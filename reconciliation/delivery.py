@@ -45,9 +45,8 @@ def due() -> list[Delivery]:
 
 
 def _free() -> Q:
-    unleased = Q(lease_until=None) | Q(lease_until__lte=Now())
     here = Q(state__in=[State.QUEUED, State.SENDING], due_at__lte=Now())
-    return unleased & here & Q(study__state=Study.State.RELEASED, destination__active=True)
+    return clock.unleased() & here & Q(study__state=Study.State.RELEASED, destination__active=True)
 
 
 def claim(key) -> Delivery | None:

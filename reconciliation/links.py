@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from orders.models import CrossReference, Identifier, Patient
+from orders import queries
+from orders.models import CrossReference, Patient
 from orders.patients import root, touch
 from policies import audit, domains
 from policies.domains import Domains
@@ -55,10 +56,8 @@ def holders(study: Study, known: Domains) -> list[Patient]:
     """Our patients who have the study's number from its issuer, under whatever name that issuer is written."""
     if not study.patient_id:
         return []
-    issuer = issuer_of(study, known).casefold()
-    rows = Identifier.objects.filter(value=study.patient_id, patient__merged_into=None).select_related("patient")
-    same = [row for row in rows if known.canonical(row.issuer, row.universal_id).casefold() == issuer]
-    return list({row.patient_id: row.patient for row in same}.values())
+    same = queries.identified(study.patient_id, issuer_of(study, known), known)
+    return list({row.patient_id: row.patient for row in same if row.patient.merged_into_id is None}.values())
 
 
 def everything(_row) -> bool:

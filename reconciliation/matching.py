@@ -95,9 +95,9 @@ def propose(study: Study, *, news: bool = True) -> list[Proposal]:
 
     What is committed while we look may have an earlier time than our look: the time noted lies a little before it.
     """
-    looked_at, made_with = timezone.now() - MARGIN, lens()
-    touched = Study.objects.values_list("touched_at", flat=True).get(pk=study.pk)
     known = domains.known()
+    looked_at, made_with = timezone.now() - MARGIN, lens(known)
+    touched = Study.objects.values_list("touched_at", flat=True).get(pk=study.pk)
     seen = look(study, known=known)
     rows = [_row(study, proposal, seen) for proposal in seen.proposals]
     with transaction.atomic():
@@ -150,9 +150,9 @@ def _find_two_people(study: Study, known: Domains) -> None:
         study.findings.filter(code="number_of_two_people", overridden_by=None).delete()
 
 
-def lens() -> str:
+def lens(known: Domains | None = None) -> str:
     """A digest of what proposals are made with beside patients and orders: when it changes, all are made anew."""
-    known = domains.known()
+    known = known or domains.known()
     issuers = Source.objects.order_by("pk").values_list("pk", "issuer")
     said = [sorted(known.names.items()), sorted(known.universal.items()), [(str(pk), issuer) for pk, issuer in issuers]]
     said.append(list(MatchingWeight.objects.values_list("field", "level", "m", "u")))

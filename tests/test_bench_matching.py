@@ -79,7 +79,7 @@ def test_the_queue_finds_whom_the_bench_finds():
     for row in known[::10]:
         who = matching.person(received(row, seed=4))
         looked = register.look(who)
-        patients = queries.candidates(name=who.name, birth_date=who.birth_date, patient_ids=[])
+        patients = queries.find(name=who.name, birth_date=who.birth_date, patient_ids=[]).patients
         assert {ours[one.match.key].pk for one in looked.proposals} <= {one.pk for one in patients}
 
 

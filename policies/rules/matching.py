@@ -13,7 +13,6 @@ from enum import StrEnum
 from functools import cached_property
 from math import log2
 
-from policies.rules.birthdates import birth_date_variants
 from policies.rules.fields import (
     NO_SHARES,
     Agreement,
@@ -26,7 +25,6 @@ from policies.rules.fields import (
     judge_exams,
     judge_persons,
 )
-from policies.rules.names import name_key
 from policies.rules.weights import DEFAULT, Weights
 
 __all__ = [
@@ -40,10 +38,8 @@ __all__ = [
     "Person",
     "Proposal",
     "Weights",
-    "birth_date_variants",
     "compare",
     "may_match_itself",
-    "name_key",
     "propose",
 ]
 

@@ -18,7 +18,7 @@ def keys(patient):
 
 
 def found(name="", birth_date="", *numbers):
-    return queries.candidates(name=name, birth_date=birth_date, patient_ids=list(numbers))
+    return queries.find(name=name, birth_date=birth_date, patient_ids=list(numbers)).patients
 
 
 def test_a_patient_has_the_keys_of_name_and_birth_date_and_new_ones_when_these_change():
