@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.rules.birthdates import birth_date_variants
 from policies.rules.matching import (
     CEILING,
     DEFAULT,
@@ -15,7 +16,6 @@ from policies.rules.matching import (
     Exam,
     Person,
     Weights,
-    birth_date_variants,
     compare,
     propose,
 )
