@@ -7,7 +7,7 @@ from orders import hl7_pages, received, systems_admin  # noqa: F401 - further pa
 from orders.models import AccessionSequence, Identifier, Order, Patient
 from orders.telling import by_hand
 from policies import audit
-from policies.admin import Recorded
+from policies.recorded import Recorded
 
 
 class IdentifierInline(admin.TabularInline):

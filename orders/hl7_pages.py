@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from orders import inbound, merging, preview
 from orders.hl7 import dictionary, read
 from orders.models import Claim, CrossReference, Feed, Identifier, Merge, Message
-from policies.admin import LookedAt, Recorded
 from policies.problems import Problem
+from policies.recorded import LookedAt, Recorded
 
 PIECES = re.compile(r"[^^~&]{1,40}[\^~&]?|[\^~&]")  # where a long value may be broken into lines
 LONGEST_SHOWN = 400  # characters of a field: documents are sent within messages

@@ -7,8 +7,8 @@ from django.utils.translation import gettext_lazy as _
 
 from orders import lookup, outbound
 from orders.models import DemographicsSource, Notice, OrderSystem, Worklist
-from policies.admin import LookedAt, Recorded
 from policies.problems import Problem
+from policies.recorded import LookedAt, Recorded
 
 
 @admin.register(OrderSystem)

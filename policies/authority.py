@@ -9,6 +9,12 @@ DEEDS = {power: f"{power.value} studies" for power in Power} | {
     Power.AUDIT: "read the ledger",
     Power.ORDER: "create reconciliation orders",
     Power.OVERRIDE: "override findings or change the proposed retention",
+    Power.STAGE: "bring in discs and uploads",
+    Power.DOWNLOAD: "download images",
+    Power.DELETE: "approve that studies are deleted",
+    Power.SET_POLICY: "set policy",
+    Power.APPROVE_POLICY: "approve policy",
+    Power.GRANT: "grant powers to others",
 }
 
 

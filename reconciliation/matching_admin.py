@@ -12,8 +12,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from policies import audit
-from policies.admin import Recorded
 from policies.models import MatchingPolicy
+from policies.recorded import Recorded
 from reconciliation import queue, rehearsal
 from reconciliation.automatic import Certainty
 from reconciliation.models import Study

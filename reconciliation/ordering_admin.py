@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from orders.admin import Orders
 from orders.models import Order
 from policies import procedures
-from policies.admin import Recorded
 from policies.models import ProcedureRule, Source
 from policies.problems import Problem
+from policies.recorded import Recorded
 from policies.rules.procedures import Outside
 from reconciliation import ordering, queue
 from reconciliation.models import Study

@@ -91,6 +91,7 @@ def _begin(header: Header, submission: Submission, parts: list[Study], *, now: d
         part=len(parts),
         follows=parts[0] if parts else None,
         source=submission.source,
+        category=submission.source.category,
         submission=submission,
         received_at=now,
         queued_at=now,

@@ -26,6 +26,14 @@ MOST_ASSOCIATIONS = 16
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
+class Category(models.TextChoices):
+    """Why an outside study is here: what may become of it, and how long it stays, hangs on that."""
+
+    INCORPORATED = "incorporated", _("Incorporated into the patient's record")
+    SECOND_OPINION = "second opinion", _("Second opinion or comparison")
+    TELERADIOLOGY = "teleradiology", _("Teleradiology (read for others, never linked to priors)")
+
+
 class Source(models.Model):
     """The organisation or system that something came from; the DICOM door lets in known ones only."""
 
@@ -49,6 +57,12 @@ class Source(models.Model):
         _("issuer of patient IDs"),
         max_length=64,
         help_text=_("Who issued the patient IDs in its objects; kept with the outside ID in every released object."),
+    )
+    category = models.CharField(
+        max_length=16,
+        choices=Category,
+        default=Category.INCORPORATED,
+        help_text=_("What its studies are, unless the desk says otherwise for one of them."),
     )
     active = models.BooleanField(default=True, help_text=_("An inactive source is refused at every door."))
 

@@ -7,7 +7,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from policies.models.partners import Destination, Source
+from policies.models.partners import Category, Destination, Source
+from policies.models.policy import Intent
 
 
 class User(AbstractUser):
@@ -22,23 +23,39 @@ class User(AbstractUser):
 class Power(models.TextChoices):
     """What a grant lets its holders do. The values are the words of the ledger and of refusals."""
 
+    STAGE = "stage", _("bring in discs and uploads")
     VIEW = "view", _("view studies")
     RECONCILE = "reconcile", _("reconcile (choose the order, record consent and retention)")
     ORDER = "create order", _("create reconciliation orders")
     OVERRIDE = "override", _("override findings and change proposed retention")
     RELEASE = "release", _("release studies")
     REJECT = "reject", _("reject studies")
+    SHARE = "share", _("share studies with others outside")
+    DOWNLOAD = "download", _("download images")
+    RECALL = "recall", _("recall released studies")
+    DELETE = "delete", _("approve that studies are deleted")
+    SET_POLICY = "set policy", _("set policy")
+    APPROVE_POLICY = "approve policy", _("approve policy")
+    GRANT = "grant", _("grant powers to others")
     AUDIT = "audit", _("read the ledger")
 
 
 class Grant(models.Model):
-    """One group may do one thing, to studies of one source (or any), toward one destination (or any)."""
+    """One group may do one thing, to studies of a scope, toward one destination (or any), for a time or for good."""
 
     group = models.ForeignKey("auth.Group", models.CASCADE, related_name="grants")
     power = models.CharField(max_length=16, choices=Power)
     source = models.ForeignKey(Source, models.CASCADE, null=True, blank=True, help_text=_("Empty: every source."))
     destination = models.ForeignKey(
         Destination, models.CASCADE, null=True, blank=True, help_text=_("Only for release. Empty: every destination.")
+    )
+    modality = models.CharField(max_length=16, blank=True, help_text=_("CT, MR, ... Empty: every modality."))
+    intent = models.CharField(max_length=16, choices=Intent, blank=True, help_text=_("Empty: every intent."))
+    category = models.CharField(max_length=16, choices=Category, blank=True, help_text=_("Empty: every category."))
+    valid_from = models.DateField(null=True, blank=True, help_text=_("The first day. Empty: at once."))
+    valid_until = models.DateField(null=True, blank=True, help_text=_("The last day. Empty: for good."))
+    may_pass_on = models.BooleanField(
+        default=False, help_text=_("Who holds it may grant it to others, within the same scope and time.")
     )
 
     class Meta:
@@ -56,7 +73,7 @@ class Grant(models.Model):
             ),
             models.UniqueConstraint(
                 name="a_grant_is_given_once",
-                fields=["group", "power", "source", "destination"],
+                fields=["group", "power", "source", "destination", "modality", "intent", "category"],
                 nulls_distinct=False,
                 violation_error_message=_("This group has this grant already."),
             ),

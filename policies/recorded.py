@@ -1,0 +1,43 @@
+"""Pages of the administration whose changes the ledger keeps, and pages that are only looked at."""
+
+from django.contrib import admin
+
+from policies import audit
+
+
+class Recorded(admin.ModelAdmin):
+    """Every change of a policy is in the ledger, with the old and the new values."""
+
+    def save_model(self, request, obj, form, change):
+        before = type(obj).objects.filter(pk=obj.pk).values(*form.changed_data).first() if change else None
+        super().save_model(request, obj, form, change)
+        after = {name: form.cleaned_data[name] for name in form.changed_data}
+        detail = {"old": _plain(before or {}), "new": _plain(after)}
+        audit.record(request.user, "change" if change else "add", obj, detail=detail)
+
+    def delete_model(self, request, obj):
+        audit.record(request.user, "delete", obj)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request, queryset):
+        for obj in queryset:
+            self.delete_model(request, obj)
+
+
+class LookedAt(admin.ModelAdmin):
+    """Nothing here is added, changed or deleted by hand."""
+
+    show_full_result_count = False
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        return False
+
+
+def _plain(values: dict) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items() if name != "password"}
