@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-ROUNDS = 3
+ROUNDS = 7
 
 
 class Missing(Exception):
