@@ -30,7 +30,7 @@ def _against_dcmsend(work: str, files: Path, folder: Path) -> Row:
         to = ["-aec", archive.ae_title, "127.0.0.1", str(archive.dicom_port)]
         theirs = partial(call, [sender, *to, "+sd", str(files)], TCP_NODELAY="1")
         ours = partial(deliver, objects, archive)
-        
+
         def clear() -> None:
             archive.clear()
             os.sync()  # what the archive of the other's round still writes must not be paid by this one

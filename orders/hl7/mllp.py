@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from orders.hl7 import read, write
+from policies.rules.tls import Acceptor
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ class Listener:
         host: str,
         port: int,
         limits: Limits = Limits(),
-        tls: ssl.SSLContext | None = None,
+        tls: Acceptor | None = None,
         parted: Callable[[], None] = lambda: None,
     ) -> None:
         self.answer, self.limits, self.tls, self.parted = answer, limits, tls, parted
@@ -186,8 +187,7 @@ class Listener:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if self.tls:
-                connection.settimeout(self.limits.message_seconds)
-                connection = self.tls.wrap_socket(connection, server_side=True)
+                connection = self.tls.secured(connection, seconds=self.limits.message_seconds)
             self._converse(connection, peer)
             _part(connection)
         except OSError as error:

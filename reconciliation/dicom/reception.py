@@ -4,6 +4,7 @@ Memory stays flat, and no object is parsed. Success is answered only for what is
 """
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ NOT_AUTHORISED = 0x0124
 LONGEST_COMMAND = 1 << 16
 LONGEST_QUESTION = 64 << 20  # bytes of a data set that pynetdicom keeps in memory: queries, reports of commitment
 LONGEST_UID = 64
+SLOWEST = 512  # bytes a second of an object once it has had its time: who trickles would hold a place for days
 BACKLOG = 64  # messages that wait for pynetdicom; a sender with more of them is let wait
 
 
@@ -40,10 +42,15 @@ class Store:
         self.status = SUCCESS
         self.comment = ""
         self.part: Part | None = None
+        self.began, self.taken = time.monotonic(), 0  # when, and the bytes that have come since
         self.pieces: list[memoryview] = []  # of the socket's buffer: to be written before it is filled again
 
     def uid_of(self, element: int) -> bytes:
         return self.request.get(element, b"").strip(b" \0")
+
+    def trickles(self, patience: float) -> bool:
+        """Whether so little has come in the seconds since its request, of which `patience` are given for nothing."""
+        return self.taken < (time.monotonic() - self.began - patience) * SLOWEST
 
     def write(self) -> None:
         pieces, self.pieces = self.pieces, []
@@ -113,9 +120,11 @@ class Reception(DIMSEServiceProvider):
             self._pass_on(context_id, data, last=last)
 
     def flush(self) -> None:
-        """Write the pieces that were taken."""
+        """Write the pieces that were taken; raises Garbled when they come too slowly."""
         if self._store and self._store.pieces:
             self._guarded(Store.write)
+        if self._store and self._store.trickles(self.assoc.network_timeout or 0):
+            raise Garbled(f"an object at less than {SLOWEST} bytes a second")
 
     def prepare(self) -> None:
         """Nothing comes just now: make the file of the next object, for which its sender would have to wait."""
@@ -188,6 +197,7 @@ class Reception(DIMSEServiceProvider):
     def _take_data(self, context_id: int, data: memoryview, *, last: bool) -> None:
         if context_id != self._store.context_id:
             self._store.refuse(CANNOT_UNDERSTAND, "the data set came in another presentation context")
+        self._store.taken += len(data)
         if self._store.part and data:
             self._store.pieces.append(data)
         if last:

@@ -21,7 +21,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from orders.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from policies.rules.tls import Credentials, acceptor_context, secured
+from policies.rules.tls import Acceptor, Credentials
 from reconciliation.dicom import commitment
 from reconciliation.dicom.arrival import Origin
 from reconciliation.dicom.reception import Reception
@@ -164,7 +164,7 @@ class DoorServer(ThreadedAssociationServer):
 
     def __init__(self, *args: Any, listener: Listener, spool: Spool, **kwargs: Any) -> None:
         self.listener, self.spool = listener, spool
-        self.tls = acceptor_context(listener.tls) if listener.tls else None
+        self.tls = Acceptor(listener.tls) if listener.tls else None
         self.open_doors: set[threading.Thread] = set()
         self._room = threading.BoundedSemaphore(listener.maximum_associations + TURNED_AWAY)
         super().__init__(*args, **kwargs)
@@ -212,7 +212,7 @@ class Door(RequestHandler):
         try:
             if self.server.tls:
                 seconds = self.server.listener.request_timeout
-                self.request = secured(self.request, self.server.tls, seconds=seconds)
+                self.request = self.server.tls.secured(self.request, seconds=seconds)
             super().handle()
             self.assoc.join()
             self.assoc.dul.join()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from orders.hl7 import mllp, read, write
-from policies.rules.tls import Credentials, acceptor_context
+from policies.rules.tls import Acceptor, Credentials
 from tests.wire.certificates import Trust
 from tests.wire.conftest import a_free_port
 
@@ -203,7 +203,7 @@ def test_a_message_that_drips_is_given_up_and_told_so():
 @pytest.fixture
 def secured(trust: Trust) -> Iterator[mllp.Listener]:
     credentials = Credentials(trust.ours.certificate, trust.ours.key, trust.authority)
-    with receiver(tls=acceptor_context(credentials)) as listener:
+    with receiver(tls=Acceptor(credentials)) as listener:
         yield listener
 
 

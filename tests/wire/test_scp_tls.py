@@ -2,12 +2,13 @@
 
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
 from policies.rules.tls import Credentials
-from tests.wire.certificates import Certified, Trust
+from tests.wire.certificates import Certified, Trust, trust_in
 from tests.wire.door import CT, Portal, call, eventually
 
 pytestmark = pytest.mark.wire
@@ -52,6 +53,29 @@ def test_a_stranger_is_not_talked_to(portal, trust):
     assert done.returncode != 0
     assert portal.files() == []
     assert storescu(portal, trust.theirs, trust, CT).returncode == 0
+
+
+def test_a_renewed_certificate_needs_no_restart(tmp_path):
+    trust = trust_in(tmp_path)
+    portal = Portal(tmp_path / "spool", tls=Credentials(trust.ours.certificate, trust.ours.key, trust.authority))
+    other = trust_in(folder_of(tmp_path, "other"))
+    try:
+        assert storescu(portal, other.theirs, other, CT).returncode != 0
+        trust.ours.certificate.write_bytes(b"half written")
+        assert storescu(portal, trust.theirs, trust, CT).returncode == 0
+        for new, old in zip((*other.ours, other.authority), (*trust.ours, trust.authority), strict=True):
+            new.replace(old)
+        now = Trust(other.ours, other.theirs, other.stranger, trust.authority)
+
+        assert storescu(portal, other.theirs, now, CT).returncode == 0
+    finally:
+        portal.server.shutdown()
+
+
+def folder_of(parent: Path, name: str) -> Path:
+    made = parent / name
+    made.mkdir()
+    return made
 
 
 def test_who_speaks_no_tls_is_hung_up_on(portal):

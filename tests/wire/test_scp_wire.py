@@ -344,6 +344,24 @@ def test_a_peer_that_is_silent_for_too_long_is_let_go(opened, sent):
     assert kept(portal) == []
 
 
+def trickle(one: Caller, piece: bytes, *, times: int) -> None:
+    for _ in range(times):
+        one.send(piece)
+        time.sleep(0.02)
+
+
+def test_an_object_that_trickles_is_let_go(opened):
+    """Each piece comes in time, the whole would take days."""
+    portal = opened(network_timeout=0.5)
+    with caller(portal) as one:
+        one.send(pdu((1, 3, command())))
+        with pytest.raises(ConnectionError):
+            trickle(one, pdu((1, 0, b"x")), times=500)
+        eventually(lambda: not portal.server.open_doors)
+
+    assert kept(portal) == []
+
+
 @pytest.mark.parametrize("sent", [b"", request()[:100]], ids=["nothing", "half a request"])
 def test_a_connection_without_a_request_is_let_go(opened, sent):
     portal = opened(request_timeout=0.5)

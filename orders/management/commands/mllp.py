@@ -3,7 +3,6 @@
 import gc
 import logging
 import signal
-import ssl
 import threading
 import time
 
@@ -14,7 +13,7 @@ from django.db import close_old_connections, connections
 from orders import inbound
 from orders.hl7 import mllp
 from policies.problems import Conflict, Denied, Invalid, Problem
-from policies.rules.tls import CIPHERS, Credentials, acceptor_context
+from policies.rules.tls import CIPHERS, Acceptor, Credentials
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +58,12 @@ def listener() -> mllp.Listener:
             connections=settings.MLLP_CONNECTIONS,
             idle_seconds=settings.MLLP_IDLE_SECONDS,
         ),
-        tls=context(),
+        tls=acceptor(),
         parted=connections.close_all,
     )
 
 
-def context() -> ssl.SSLContext | None:
+def acceptor() -> Acceptor | None:
     if not settings.MLLP_TLS_CERTIFICATE:
         return None
     credentials = Credentials(
@@ -73,7 +72,7 @@ def context() -> ssl.SSLContext | None:
         settings.MLLP_TLS_AUTHORITIES,
         settings.MLLP_TLS_CIPHERS or CIPHERS,
     )
-    return acceptor_context(credentials)
+    return Acceptor(credentials)
 
 
 class Command(BaseCommand):
