@@ -22,6 +22,7 @@ urlpatterns = [
     path(f"{STUDY}changes/", study.changes, name="changes"),
     path(f"{STUDY}deliveries/", study.deliveries, name="deliveries"),
     path(f"{STUDY}settle/", desk.settle, name="settle"),
+    path(f"{STUDY}category/", desk.categorise, name="categorise"),
     path(f"{STUDY}generate/", desk.generate, name="generate"),
     path(f"{STUDY}orders/<uuid:order>/", told.show, name="told"),
     path(f"{STUDY}orders/<uuid:order>/again/", told.again, name="tell-again"),

@@ -171,6 +171,7 @@ class StudySerializer(serializers.ModelSerializer):
             "last_arrival_at",
             "as_received",
             "local",
+            "category",
             "counts",
             "best_class",
             "best_score",

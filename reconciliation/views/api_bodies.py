@@ -5,7 +5,7 @@ from rest_framework import serializers
 from orders.models import Order, Patient
 from orders.serializers import Known
 from policies.consent import Basis, Purpose
-from policies.models import Destination, Intent, Reason, RetentionRule
+from policies.models import Category, Destination, Intent, Reason, RetentionRule
 from policies.rules.matching import Class
 from reconciliation.renaming import Doubled
 
@@ -101,6 +101,10 @@ class MapStudy(Plan, Seen):
     shown = serializers.CharField(
         default="", allow_blank=True, help_text="From preview/: refused when the changes would be others by now."
     )
+
+
+class Categorise(Seen):
+    category = OneOf(Category.choices)
 
 
 class UnmapStudy(Seen):

@@ -11,7 +11,19 @@ from rest_framework.views import APIView
 
 from orders.models import Lookup
 from policies import audit
-from reconciliation import asking, clearance, delivery, intake, lease, mapping, matching, queue, release, renaming
+from reconciliation import (
+    asking,
+    category,
+    clearance,
+    delivery,
+    intake,
+    lease,
+    mapping,
+    matching,
+    queue,
+    release,
+    renaming,
+)
 from reconciliation import serializers as shapes
 from reconciliation.models import Delivery, Study
 from reconciliation.views import api_bodies as bodies
@@ -162,6 +174,14 @@ def unmap(request: Request, key) -> Response:
 def settle(request: Request, key) -> Response:
     """Do not wait for more objects: the study is held from now on."""
     intake.settle(seen(request, key, body(bodies.Seen, request)), by=request.user)
+    return shown(request, key)
+
+
+@call("POST", takes=bodies.Categorise, gives=shapes.StudySerializer)
+def categorise(request: Request, key) -> Response:
+    """Say why the study is here, when it is not for what its source is said to send."""
+    given = body(bodies.Categorise, request)
+    category.assign(seen(request, key, given), given["category"], by=request.user)
     return shown(request, key)
 
 

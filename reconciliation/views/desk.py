@@ -7,7 +7,7 @@ from django.views.decorators.http import require_POST
 
 from policies import authority
 from policies.models import Power
-from reconciliation import clearance, delivery, intake, mapping, matching, ordering, queue, release
+from reconciliation import category, clearance, delivery, intake, mapping, matching, ordering, queue, release
 from reconciliation.forms import Again, Choice, Clearance, Generation, Rejection, Release, read, version
 from reconciliation.models import Delivery, Mapping, Study
 from reconciliation.templatetags.shown import day, person
@@ -28,6 +28,14 @@ def settle(request: HttpRequest, key) -> HttpResponse:
     matching.propose(study, news=False)
     messages.success(request, "Held. Objects that still come are added, and the study says so.")
     return after(request, study, "settle")
+
+
+@require_POST
+def categorise(request: HttpRequest, key) -> HttpResponse:
+    study = _seen(request, key)
+    category.assign(study, request.POST.get("category", ""), by=request.user)
+    messages.success(request, f"The category is now: {study.get_category_display()}.")
+    return after(request, study, "categorise")
 
 
 @require_POST

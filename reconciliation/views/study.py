@@ -13,12 +13,13 @@ from orders.models import Order, Patient
 from orders.patients import root
 from policies import audit, authority, retention
 from policies.consent import Basis, Purpose
-from policies.models import Destination, Intent, Power, Procedure, Reason, RetentionRule, User
+from policies.models import Category, Destination, Intent, Power, Procedure, Reason, RetentionRule, User
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.matching import Class
 from policies.rules.quality import Severity
 from reconciliation import (
     asking,
+    category,
     clearance,
     delivery,
     forms,
@@ -86,6 +87,8 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
         "first_part": _first_part(request, study),
         "history": audit.history(study)[:HISTORY],
         "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
+        "may_categorise": category.why_not(study, request.user) is None,
+        "categories": Category.choices,
         "reasons": Reason.objects.filter(active=True) if "reject" in offered else (),
         **_going_on(request, study, did),
     }
