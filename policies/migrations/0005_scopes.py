@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='grant',
             name='category',
-            field=models.CharField(blank=True, choices=[('incorporated', "Incorporated into the patient's record"), ('second opinion', 'Second opinion or comparison'), ('teleradiology', 'Teleradiology (read for others, never linked to priors)')], help_text='Empty: every category.', max_length=16),
+            field=models.CharField(blank=True, choices=[('incorporated', 'Incorporated'), ('second opinion', 'Second opinion'), ('teleradiology', 'Teleradiology')], help_text='Empty: every category.', max_length=16),
         ),
         migrations.AddField(
             model_name='grant',
@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='source',
             name='category',
-            field=models.CharField(choices=[('incorporated', "Incorporated into the patient's record"), ('second opinion', 'Second opinion or comparison'), ('teleradiology', 'Teleradiology (read for others, never linked to priors)')], default='incorporated', help_text='What its studies are, unless the desk says otherwise for one of them.', max_length=16),
+            field=models.CharField(choices=[('incorporated', 'Incorporated'), ('second opinion', 'Second opinion'), ('teleradiology', 'Teleradiology')], default='incorporated', help_text='What its studies are, unless the desk says otherwise for one of them.', max_length=16),
         ),
         migrations.AlterField(
             model_name='grant',

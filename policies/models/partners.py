@@ -29,9 +29,9 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class Category(models.TextChoices):
     """Why an outside study is here: what may become of it, and how long it stays, hangs on that."""
 
-    INCORPORATED = "incorporated", _("Incorporated into the patient's record")
-    SECOND_OPINION = "second opinion", _("Second opinion or comparison")
-    TELERADIOLOGY = "teleradiology", _("Teleradiology (read for others, never linked to priors)")
+    INCORPORATED = "incorporated", _("Incorporated")  # into the patient's record
+    SECOND_OPINION = "second opinion", _("Second opinion")  # or comparison: it informs a decision here
+    TELERADIOLOGY = "teleradiology", _("Teleradiology")  # read for others, never linked to priors
 
 
 class Source(models.Model):

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='study',
             name='category',
-            field=models.CharField(choices=[('incorporated', "Incorporated into the patient's record"), ('second opinion', 'Second opinion or comparison'), ('teleradiology', 'Teleradiology (read for others, never linked to priors)')], default='incorporated', max_length=16),
+            field=models.CharField(choices=[('incorporated', 'Incorporated'), ('second opinion', 'Second opinion'), ('teleradiology', 'Teleradiology')], default='incorporated', max_length=16),
         ),
     ]
