@@ -43,6 +43,16 @@ MLLP_TLS_KEY = env.str("IMGSHARE_MLLP_TLS_KEY", "")
 MLLP_TLS_AUTHORITIES = env.str("IMGSHARE_MLLP_TLS_AUTHORITIES", "")
 MLLP_TLS_CIPHERS = env.str("IMGSHARE_MLLP_TLS_CIPHERS", "")
 
+# Whom the portal may call: hosts or networks, each with :PORT or :FIRST-LAST (without: the usual ports).
+PEERS = env.list(
+    "IMGSHARE_PEERS",
+    ["127.0.0.0/8", "[::1]", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "[fc00::]/7"],
+)
+# For every line over TLS that we open: whose word we take for a peer, and what we show to who asks. PEM files.
+TLS_AUTHORITIES = env.str("IMGSHARE_TLS_AUTHORITIES", MLLP_TLS_AUTHORITIES)
+TLS_CERTIFICATE = env.str("IMGSHARE_TLS_CERTIFICATE", "")
+TLS_KEY = env.str("IMGSHARE_TLS_KEY", "")
+
 # Who we are in the objects that we rewrite (Contributing Equipment, Original Attributes).
 INSTITUTION_NAME = env.str("IMGSHARE_INSTITUTION_NAME", "Local Hospital")
 STATION_NAME = env.str("IMGSHARE_STATION_NAME", "IMGSHARE")

@@ -16,7 +16,8 @@ GRANTS = {
 # What managers may edit in the administration; auditors may look at the same pages.
 MANAGED = {
     "policies": [
-        *("source", "destination", "procedure", "procedurerule", "retentionrule", "reason"),
+        *("organisation", "source", "sourcesystem", "destination"),
+        *("procedure", "procedurerule", "retentionrule", "reason"),
         *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight"),
     ],
     "orders": [

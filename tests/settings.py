@@ -13,6 +13,7 @@ os.environ["IMGSHARE_DATA_DIR"] = str(SCRATCH)
 os.environ.setdefault("IMGSHARE_SECRET_KEY", "only-for-the-tests-and-long-enough-to-be-one-of-many-0123456789")
 os.environ["IMGSHARE_MINIMUM_FREE_BYTES"] = "0"
 os.environ["IMGSHARE_HL7_SETTINGS_SECONDS"] = "0"
+os.environ["IMGSHARE_PEERS"] = "127.0.0.0/8:1-65535,[::1]:1-65535"  # peers of the tests listen at any free port
 
 from imgshare_site.settings import *  # noqa: E402, F403
 from imgshare_site.settings import DATABASES, STORAGES  # noqa: E402

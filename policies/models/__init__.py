@@ -1,6 +1,7 @@
 """What must hold: people, partners, grants, rules, and the ledger of what was done."""
 
 from policies.models.ledger import LedgerHead, LedgerLine
+from policies.models.organisations import Organisation
 from policies.models.partners import (
     LOOPBACK,
     MOST_ASSOCIATIONS,
@@ -9,6 +10,7 @@ from policies.models.partners import (
     Category,
     Destination,
     Source,
+    SourceSystem,
     a_variable,
     a_web_address,
     an_ae_title,
@@ -38,12 +40,14 @@ __all__ = [
     "LedgerLine",
     "MatchingPolicy",
     "MatchingWeight",
+    "Organisation",
     "Power",
     "Procedure",
     "ProcedureRule",
     "Reason",
     "RetentionRule",
     "Source",
+    "SourceSystem",
     "User",
     "a_variable",
     "a_web_address",

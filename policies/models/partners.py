@@ -9,6 +9,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from policies.models.organisations import Organisation
+from policies.rules import senders
+
 # PS3.5 table 6.2-1, VR AE: up to 16 characters, no backslash, no control characters, not only spaces.
 an_ae_title = RegexValidator(
     r"^(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )$", _("An AE title has 1 to 16 characters, no backslash.")
@@ -22,8 +25,15 @@ a_web_address = RegexValidator(
     r"^https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~/-]*)?$",
     _("An address like https://archive.example/dicom-web, without a query and without a password."),
 )
+A_CERTIFICATE = _("a certificate with this name (CN or subject alternative name) or SHA-256 fingerprint. For TLS only.")
 MOST_ASSOCIATIONS = 16
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def a_network(text: str) -> None:
+    """An address, or a network in CIDR form."""
+    if why := senders.why_no_network(text):
+        raise ValidationError(why)
 
 
 class Category(models.TextChoices):
@@ -41,6 +51,14 @@ class Source(models.Model):
     name = models.CharField(
         max_length=64, unique=True, help_text=_("As staff call it: the hospital, clinic or system.")
     )
+    organisation = models.ForeignKey(
+        Organisation,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="sources",
+        help_text=_("Whom it belongs to: whom staff call when something is wrong."),
+    )
     ae_title = models.CharField(
         _("AE title"),
         max_length=16,
@@ -52,6 +70,11 @@ class Source(models.Model):
     )
     address = models.GenericIPAddressField(
         null=True, blank=True, help_text=_("If given, the sender must also call from this address.")
+    )
+    certificate = models.CharField(
+        max_length=255,
+        blank=True,
+        help_text=_("If given, it must show %s") % A_CERTIFICATE,
     )
     issuer = models.CharField(
         _("issuer of patient IDs"),
@@ -76,8 +99,53 @@ class Source(models.Model):
         self.ae_title = self.ae_title or None
 
 
+class SourceSystem(models.Model):
+    """A further DICOM sender of a source. Two sources may use one AE title if something else tells them apart."""
+
+    source = models.ForeignKey(Source, models.CASCADE, related_name="systems")
+    ae_title = models.CharField(_("AE title"), max_length=16, validators=[an_ae_title])
+    network = models.CharField(
+        _("address or network"),
+        max_length=64,
+        blank=True,
+        validators=[a_network],
+        help_text=_("Where it calls from, like 10.1.2.3 or 10.1.2.0/24. Empty: from anywhere."),
+    )
+    certificate = models.CharField(
+        max_length=255, blank=True, help_text=_("If given, it must also show %s") % A_CERTIFICATE
+    )
+
+    class Meta:
+        ordering = ["ae_title", "network"]
+        verbose_name = _("further sender")
+        verbose_name_plural = _("further senders")
+        constraints = [
+            models.UniqueConstraint(
+                name="a_sender_is_one_source",
+                fields=["ae_title", "network", "certificate"],
+                violation_error_message=_("Another sender is known by just this already."),
+            )
+        ]
+
+    def __str__(self):
+        return self.ae_title
+
+    def clean(self):
+        """What is known by its AE title alone cannot be told from another that uses it too."""
+        others = Source.objects.filter(ae_title=self.ae_title).exclude(pk=self.source_id)
+        if not (self.network or self.certificate) and others.exists():
+            raise ValidationError({"ae_title": _("Another source uses this AE title: give an address or a network.")})
+
+
 class Destination(models.Model):
     """An archive or workstation that released studies are delivered to, and what proves that they are there."""
+
+    class Kind(models.TextChoices):
+        PACS = "pacs", _("PACS")
+        VNA = "vna", _("Vendor neutral archive")
+        WORKSTATION = "workstation", _("Workstation")
+        EMR = "emr", _("Electronic medical record")
+        OTHER = "other", _("Other")
 
     class Protocol(models.TextChoices):
         DIMSE = "dimse", _("DICOM (C-STORE)")
@@ -90,6 +158,15 @@ class Destination(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=64, unique=True, help_text=_("As staff call it."))
+    organisation = models.ForeignKey(
+        Organisation,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="destinations",
+        help_text=_("Whom it belongs to. Empty: to us."),
+    )
+    kind = models.CharField(max_length=16, choices=Kind, default=Kind.PACS)
     protocol = models.CharField(max_length=8, choices=Protocol, default=Protocol.DIMSE)
     ae_title = models.CharField(
         _("AE title"),
@@ -100,6 +177,11 @@ class Destination(models.Model):
     )
     host = models.CharField(max_length=255, blank=True)
     port = models.PositiveIntegerField(default=104, validators=[MinValueValidator(1), MaxValueValidator(65535)])
+    tls = models.BooleanField(
+        _("TLS"),
+        default=False,
+        help_text=_("Speak DICOM to it over TLS. It must trust our certificate, and we its own."),
+    )
     associations = models.PositiveSmallIntegerField(
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(MOST_ASSOCIATIONS)],

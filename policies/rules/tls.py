@@ -1,5 +1,6 @@
 """TLS for the doors by BCP 195 (PS3.15 annex B.12): both sides show certificates, and nothing older than TLS 1.2."""
 
+import hashlib
 import logging
 import os
 import socket
@@ -61,3 +62,34 @@ class Acceptor:
     def _stamps(self) -> list[tuple[int, int]]:
         files = self._credentials.certificate, self._credentials.key, self._credentials.authorities
         return [(found.st_ino, found.st_mtime_ns) for found in map(os.stat, files)]
+
+
+def initiator_context(authorities: str = "", certificate: str = "", key: str = "") -> ssl.SSLContext:
+    """For lines that we open: the name of the peer must be in its certificate, and of an authority (of the system's
+    where none are given). We show ours to who asks for it. Raises OSError when a file cannot be read.
+    """
+    context = ssl.create_default_context(cafile=authorities or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if certificate:
+        context.load_cert_chain(certificate, key or None)
+    return context
+
+
+def shown(connection: socket.socket) -> tuple[tuple[str, ...], str]:
+    """Names and SHA-256 of the certificate that the peer has shown (CN first); none on a line without TLS."""
+    if not isinstance(connection, ssl.SSLSocket) or not (whole := connection.getpeercert(binary_form=True)):
+        return (), ""
+    said = connection.getpeercert() or {}
+    common = [value for part in said.get("subject", ()) for name, value in part if name == "commonName"]
+    others = [value for _, value in said.get("subjectAltName", ()) if isinstance(value, str)]
+    return tuple(dict.fromkeys([*common, *others])), hashlib.sha256(whole).hexdigest()
+
+
+def why_unproven(problem: OSError) -> str:
+    """Say what a peer lacked that could not shake hands with us, or "" where it only hung up or was slow."""
+    reason = getattr(problem, "reason", "") or ""
+    if "CERTIFICATE" in reason:
+        return "It showed no certificate that an authority of ours has signed."
+    if reason in ("HTTP_REQUEST", "WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "NO_SHARED_CIPHER"):
+        return "It does not speak TLS as it must here."
+    return ""

@@ -7,6 +7,7 @@ straight into the spool.
 import functools
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from orders.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from policies.rules.tls import Acceptor, Credentials
+from policies.rules.tls import Acceptor, Credentials, shown, why_unproven
 from reconciliation.dicom import commitment
 from reconciliation.dicom.arrival import Origin
 from reconciliation.dicom.reception import Reception
@@ -57,9 +58,13 @@ class Listener:
 
 @dataclass(frozen=True)
 class Caller:
+    """What it says of itself, where it calls from; over TLS, the names in its certificate and the SHA-256 of that."""
+
     calling_title: str
     called_title: str
     address: str
+    names: tuple[str, ...] = ()
+    fingerprint: str = ""
 
 
 class Unknown(Exception):
@@ -95,7 +100,7 @@ def serve(
         handlers.append((evt.EVT_N_EVENT_REPORT, commitment.heard, [on_report]))
     server = ae.make_server(
         (listener.host, listener.port),
-        server_class=functools.partial(DoorServer, listener=listener, spool=spool),
+        server_class=functools.partial(DoorServer, listener=listener, spool=spool, refused=refused),
         request_handler=Door,
         evt_handlers=handlers,
     )
@@ -111,7 +116,8 @@ def _greet(event: evt.Event, listener: Listener, admit: Admit, refused: Refused)
     """Answer an association request: turn it away on the wire, or note on whose behalf its objects come."""
     assoc = event.assoc
     wish = assoc.requestor.primitive
-    caller = Caller(wish.calling_ae_title, wish.called_ae_title, assoc.requestor.address_info.address)
+    address = assoc.requestor.address_info.address
+    caller = Caller(wish.calling_ae_title, wish.called_ae_title, address, *shown(assoc.dul.socket.socket))
     if caller.called_title != listener.ae_title.strip():
         tell = functools.partial(refused, caller, f"It called for {caller.called_title}, which is not our AE title.")
         _turn_away(assoc, CALLED_UNKNOWN, tell)
@@ -162,8 +168,8 @@ class DoorServer(ThreadedAssociationServer):
     request_queue_size = 128
     daemon_threads = True
 
-    def __init__(self, *args: Any, listener: Listener, spool: Spool, **kwargs: Any) -> None:
-        self.listener, self.spool = listener, spool
+    def __init__(self, *args: Any, listener: Listener, spool: Spool, refused: Refused, **kwargs: Any) -> None:
+        self.listener, self.spool, self.refused = listener, spool, refused
         self.tls = Acceptor(listener.tls) if listener.tls else None
         self.open_doors: set[threading.Thread] = set()
         self._room = threading.BoundedSemaphore(listener.maximum_associations + TURNED_AWAY)
@@ -211,8 +217,7 @@ class Door(RequestHandler):
         self.server.open_doors.add(thread)
         try:
             if self.server.tls:
-                seconds = self.server.listener.request_timeout
-                self.request = self.server.tls.secured(self.request, seconds=seconds)
+                self.request = self._secured(self.server.tls)
             super().handle()
             self.assoc.join()
             self.assoc.dul.join()
@@ -222,6 +227,14 @@ class Door(RequestHandler):
         finally:
             self.request.close()
             self.server.leave(thread)
+
+    def _secured(self, acceptor: Acceptor) -> ssl.SSLSocket:
+        try:
+            return acceptor.secured(self.request, seconds=self.server.listener.request_timeout)
+        except OSError as error:
+            if why := why_unproven(error):
+                self.server.refused(Caller("", "", self.client_address[0]), why)
+            raise
 
     def _create_association(self) -> Association:
         self.assoc = super()._create_association()

@@ -1,5 +1,6 @@
 """A door on loopback for the tests, and a sender that can be made to stop in the middle."""
 
+import functools
 import shutil
 import struct
 import subprocess
@@ -14,6 +15,7 @@ from pynetdicom import AE
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.sop_class import CTImageStorage, Verification
 
+from policies.rules.senders import Sender, Shown, identify
 from reconciliation.dicom import scp
 from reconciliation.dicom.arrival import Origin
 from reconciliation.dicom.spool import Spool
@@ -32,15 +34,27 @@ def admit(caller: scp.Caller) -> Origin:
     return Origin(door="dimse", calling_title=caller.calling_title, address=caller.address)
 
 
+def identified(senders: list[Sender], caller: scp.Caller) -> Origin:
+    shown = Shown(caller.calling_title, caller.address, caller.names, caller.fingerprint)
+    source, why = identify(senders, shown)
+    if why:
+        raise scp.Unknown(why)
+    return Origin(door="dimse", source=source, calling_title=caller.calling_title, address=caller.address)
+
+
 class Portal:
     """An open door, its spool, and who was turned away."""
 
     def __init__(self, root: Path, **options) -> None:
         self.spool = Spool(root, minimum_free=options.pop("minimum_free", 0))
         self.refused: list[tuple[scp.Caller, str]] = []
+        senders = options.pop("senders", None)  # by the rules of the portal, or else only MODALITY
         listener = scp.Listener("IMGSHARE", "127.0.0.1", options.pop("port", 0), **options)
         self.server = scp.serve(
-            listener, spool=self.spool, admit=admit, refused=lambda *told: self.refused.append(told)
+            listener,
+            spool=self.spool,
+            admit=functools.partial(identified, senders) if senders else admit,
+            refused=lambda *told: self.refused.append(told),
         )
         self.port = self.server.server_address[1]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
+from policies.rules.senders import Sender
 from policies.rules.tls import Credentials
 from tests.wire.certificates import Certified, Trust, trust_in
 from tests.wire.door import CT, Portal, call, eventually
@@ -52,6 +53,8 @@ def test_a_stranger_is_not_talked_to(portal, trust):
 
     assert done.returncode != 0
     assert portal.files() == []
+    [(caller, why)] = portal.refused
+    assert (caller.address, why) == ("127.0.0.1", "It showed no certificate that an authority of ours has signed.")
     assert storescu(portal, trust.theirs, trust, CT).returncode == 0
 
 
@@ -81,6 +84,29 @@ def folder_of(parent: Path, name: str) -> Path:
 def test_who_speaks_no_tls_is_hung_up_on(portal):
     assert portal.call("storescu", CT).returncode != 0
     assert portal.files() == []
+    assert [why for _, why in portal.refused] == ["It does not speak TLS as it must here."]
+
+
+def test_who_shows_no_certificate_is_not_talked_to(portal, trust):
+    done = call(portal.port, "storescu", "+tla", f"+cf {trust.authority}", CT)
+
+    assert done.returncode != 0
+    assert portal.files() == []
+    assert [why for _, why in portal.refused] == ["It showed no certificate that an authority of ours has signed."]
+
+
+@pytest.mark.parametrize("name", ["modality", "another"])
+def test_a_valid_certificate_is_no_pass_for_the_title_of_another(tmp_path, trust, name):
+    credentials = Credentials(trust.ours.certificate, trust.ours.key, trust.authority)
+    known = [Sender("A", "MODALITY", "127.0.0.0/8", name)]
+    opened = Portal(tmp_path / "spool", tls=credentials, senders=known)
+    try:
+        done = storescu(opened, trust.theirs, trust, CT)
+        assert (done.returncode == 0) == (name == "modality")
+        assert ["certificate of modality" in why for _, why in opened.refused] == [True] * (name == "another")
+        assert bool(opened.arrivals()) == (name == "modality")
+    finally:
+        opened.server.shutdown()
 
 
 def test_who_never_shakes_hands_holds_nobody_up(portal, trust):

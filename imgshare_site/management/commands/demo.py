@@ -298,8 +298,8 @@ def _page_is_there() -> bool:
 
 def _sender() -> str:
     """The AE title of a source that may call from here, "" when managers have left none."""
-    may_call = Source.objects.filter(Q(address=None) | Q(address=LOOPBACK), active=True, ae_title__isnull=False)
-    titles = list(may_call.values_list("ae_title", flat=True))
+    may_call = Source.objects.filter(Q(address=None) | Q(address=LOOPBACK), active=True, certificate="")
+    titles = list(may_call.exclude(ae_title=None).values_list("ae_title", flat=True))
     first = demo.SOURCES[0]["ae_title"]
     return first if first in titles else next(iter(titles), "")
 

@@ -8,14 +8,15 @@ import signal
 import sys
 import threading
 import time
-from typing import NamedTuple
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections, connection
 
 from policies import audit, bell
-from policies.models import Destination, Source
+from policies.models import Destination, Source, SourceSystem
+from policies.rules.senders import Sender, Shown, identify
+from policies.rules.sparing import Sparing
 from policies.rules.tls import CIPHERS, Credentials
 from reconciliation import stores
 from reconciliation.dicom import scp
@@ -28,58 +29,68 @@ log = logging.getLogger(__name__)
 SOON = 5  # seconds; a process that ends within them never served
 
 
-class Known(NamedTuple):
-    """What the door has to know of a source."""
-
-    key: str
-    address: str
-
-
 class Sources:
-    """The active sources by AE title, as the database last said: the door stays open while the database is down.
+    """The senders of active sources, as the database last said: the door stays open while the database is down.
 
     Destinations may come in too, but only to report on storage commitment; also inactive ones, for what they have got.
     """
 
     def __init__(self):
-        self.known: dict[str, Known] = {}
+        self.senders: list[Sender] = []
         self.reporters: set[str] = set()
 
-    def by_title(self) -> dict[str, Known]:
+    def read(self) -> list[Sender]:
         try:
-            rows = Source.objects.filter(active=True, ae_title__isnull=False)
-            self.known = {row.ae_title: Known(str(row.pk), row.address or "") for row in rows}
+            rows = Source.objects.filter(active=True)
+            first = rows.filter(ae_title__isnull=False).values_list("pk", "ae_title", "address", "certificate")
+            columns = ("source", "ae_title", "network", "certificate")
+            further = SourceSystem.objects.filter(source__active=True).values_list(*columns)
+            self.senders = [
+                Sender(str(key), title, network or "", shown) for key, title, network, shown in [*first, *further]
+            ]
             self.reporters = set(Destination.objects.exclude(ae_title="").values_list("ae_title", flat=True))
         except DatabaseError:
-            log.exception("The database does not answer; the door goes by the %s sources it knows", len(self.known))
-        return self.known
+            log.exception("The database does not answer; the door goes by the %s senders it knows", len(self.senders))
+        return self.senders
 
     def admit(self, caller: scp.Caller) -> Origin | None:
         """Let a known source in, and a destination (None) to report; `scp.Unknown` for everybody else."""
-        source = self.by_title().get(caller.calling_title)
-        if source is None:
-            if caller.calling_title in self.reporters:
+        shown = Shown(caller.calling_title, caller.address, caller.names, caller.fingerprint)
+        source, why = identify(self.read(), shown)
+        if not source:
+            known_as = {sender.ae_title for sender in self.senders}
+            if caller.calling_title in self.reporters - known_as:
                 return None
-            raise scp.Unknown(f"'{caller.calling_title}' is no AE title of an active source.")
-        if source.address and source.address != caller.address:
-            raise scp.Unknown(f"'{caller.calling_title}' called from {caller.address}, which is not its address.")
+            raise scp.Unknown(why)
         return Origin(
             door=Door.DIMSE,
-            source=source.key,
+            source=source,
             calling_title=caller.calling_title,
             called_title=caller.called_title,
             address=caller.address,
         )
 
 
-def refused(caller: scp.Caller, why: str) -> None:
-    """Write a refused caller into the ledger; the refusal stands even if the database is down."""
-    log.warning("Refused %s from %s: %s", caller.calling_title, caller.address, why)
-    try:
+class Refusals:
+    """Callers that were turned away, in the ledger: at most once a minute from each address. All are in the log."""
+
+    def __init__(self):
+        self.sparing = Sparing()
+
+    def write(self, caller: scp.Caller, why: str) -> None:
+        """The refusal stands even if the database is down."""
+        log.warning("Refused %s from %s: %s", caller.calling_title or "a caller", caller.address, why)
+        unsaid = self.sparing.unsaid(caller.address)
+        if unsaid is None:
+            return
         detail = {"called_title": caller.called_title, "address": caller.address}
-        audit.record(audit.PORTAL, "refuse association", "caller", key=caller.calling_title, reason=why, detail=detail)
-    except Exception:
-        log.exception("The refusal of %s could not be written into the ledger", caller.calling_title)
+        detail |= {"certificate": caller.names[0]} if caller.names else {}
+        detail |= {"refused_before": unsaid} if unsaid else {}
+        key = caller.calling_title or caller.address
+        try:
+            audit.record(audit.PORTAL, "refuse association", "caller", key=key, reason=why, detail=detail)
+        except Exception:
+            log.exception("The refusal of %s could not be written into the ledger", key)
 
 
 def reported(report: Report) -> None:
@@ -138,12 +149,12 @@ def keep_door() -> None:
         signal.signal(name, lambda *_: over.set())
     sys.setswitchinterval(SWITCH_INTERVAL)
     sources = Sources()
-    sources.by_title()
+    sources.read()
     server = scp.serve(
         listener(),
         spool=stores.spool(),
         admit=fresh(sources.admit),
-        refused=fresh(refused),
+        refused=fresh(Refusals().write),
         on_report=fresh(reported),
     )
     while not over.wait(1) and os.getppid() == parent:
