@@ -1,4 +1,4 @@
-"""The managers' pages: partners, grants, procedures, retention rules, reasons; the ledger to look at."""
+"""The managers' pages: partners, grants, procedures, reasons; the ledger to look at."""
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from django_q.models import Failure, OrmQ, Schedule, Success
 from rest_framework.authtoken.models import TokenProxy
 
-from policies import audit
+from policies import audit, retention_admin  # noqa: F401 - a further page
 from policies.models import (
     AssigningAuthority,
     AuthorityAlias,
@@ -16,7 +16,6 @@ from policies.models import (
     LedgerLine,
     Procedure,
     Reason,
-    RetentionRule,
     Source,
     User,
 )
@@ -142,13 +141,6 @@ class Procedures(Recorded):
     list_display = ["meaning", "code", "scheme", "modality", "active"]
     list_filter = ["modality", "active"]
     search_fields = ["meaning", "code"]
-
-
-@admin.register(RetentionRule)
-class RetentionRules(Recorded):
-    list_display = ["name", "priority", "source", "modality", "intent", "period", "active"]
-    list_filter = ["active", "intent", "source"]
-    search_fields = ["name"]
 
 
 @admin.register(Reason)
