@@ -31,8 +31,8 @@ RULES = [
         "modality": "MG",
         "period": "P5Y",
         "clock": Clock.STUDY_DATE,
-        "note": "21 CFR 900.12(c)(4)(i): at least 5 years where the patient comes back for further mammograms. Which of "
-        "the two holds the portal cannot know: activate one.",
+        "note": "21 CFR 900.12(c)(4)(i): at least 5 years where the patient comes back for further mammograms. Which "
+        "of the two holds the portal cannot know: activate one.",
     },
     {
         "name": "US hospitals, 5 years",

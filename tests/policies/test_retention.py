@@ -44,7 +44,8 @@ def test_a_rule_is_read_from_the_columns_of_an_unsaved_row():
 def test_presets_are_loaded_once_inactive_and_say_where_they_come_from():
     made = presets.load(by=make.user("manager"))
 
-    assert len(made) == len(presets.RULES) and presets.load(by=make.user("manager")) == []
+    assert len(made) == len(presets.RULES)
+    assert presets.load(by=make.user("manager")) == []
     assert not RetentionRule.objects.filter(active=True).exists()
     for rule in made:
         rule.full_clean()
