@@ -229,9 +229,10 @@ def test_killed_between_two_steps_the_next_sweep_ends_it(step, after, approved, 
             real(*given)
         raise Killed
 
-    with monkeypatch.context() as patched, pytest.raises(Killed):
+    with monkeypatch.context() as patched:
         patched.setattr(deletion, step, dies)
-        deletion.carry_out(approved)
+        with pytest.raises(Killed):
+            deletion.carry_out(approved)
     differences = {one.kind for one in inventory.differences()}
     assert differences <= {"deleting"}
     tasks.sweep()
@@ -262,6 +263,7 @@ def test_the_database_itself_refuses_to_delete_an_object_without_a_decision():
 
 def test_the_database_itself_refuses_to_delete_under_a_hold(approved):
     Deletion.objects.update(state="deleting", begun_at=timezone.now())
+    DeliveredInstance.objects.all().delete()
     hold(approved)
 
     with pytest.raises(DatabaseError, match="legal hold"), transaction.atomic():
@@ -300,7 +302,7 @@ def test_only_deletion_removes_originals_and_their_rows():
         if name in MAY or name.startswith("imgshare_site/"):
             continue
         for on, what in calls(path, "delete", "unlink", "rmtree", "_raw_delete", "removedirs"):
-            known = any(on.strip("()") == one or on.startswith(f"{one}.") for one in REMOVED.get(name, ()))
+            known = any(on in (one, f"({one})") or on.startswith(f"{one}.") for one in REMOVED.get(name, ()))
             assert known, f"{name}: {on}.{what}()"
         if name != "reconciliation/deletion.py":
             assert not [on for on, _ in calls(path, "remove", "removing") if "vault" in on], name
