@@ -10,7 +10,7 @@ from policies import authority, retention
 from policies.consent import require_sufficient
 from policies.models import Power, RetentionRule, User
 from policies.problems import Conflict, Invalid
-from reconciliation import gate, lease
+from reconciliation import gate, keeping, lease
 from reconciliation.models import Consent, Finding, Study
 from reconciliation.workflow import move, why_not
 
@@ -27,7 +27,7 @@ class Given(NamedTuple):
 
 def proposed_rule(study: Study) -> RetentionRule | None:
     """The retention rule that policy proposes for a mapped study."""
-    return retention.proposed(source=study.source, modalities=study.modalities, intent=study.intent)
+    return retention.proposed(keeping.facts(study))
 
 
 def clear(
@@ -44,6 +44,7 @@ def clear(
         raise refusal
     require_sufficient(**consent._asdict() | {"scope": list(consent.scope)}, today=timezone.localdate())
     rule = _rule(study, rule=rule, reason=rule_reason, by=by)
+    terms = retention.terms(retention.rule_of(rule))
     with transaction.atomic():
         _override(study, overrides or {}, by=by)
         _require_nothing_open(study, by=by)
@@ -55,10 +56,17 @@ def clear(
             study,
             "clear",
             by=by,
-            detail={"consent": given.basis, "scope": given.scope, "retention": str(rule), "why": rule_reason},
+            detail={
+                "consent": given.basis,
+                "scope": given.scope,
+                "retention": str(rule),
+                "rule": terms,
+                "why": rule_reason,
+            },
             consent=given,
             retention=rule,
             retention_reason=rule_reason,
+            retention_terms=terms,
             **lease.ENDED,
         )
 

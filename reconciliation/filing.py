@@ -28,6 +28,7 @@ CONFLICT = (
     "right. Whoever may override then says at the mapping which goes out."
 )
 LATE = "More objects arrived after this study had settled. Look at it again."
+GONE = (Study.State.REJECTED, Study.State.EXPIRED)  # what is theirs does not count as being here
 PROBLEMS = "At least one object is not written as the standard asks: {}"
 
 
@@ -109,10 +110,10 @@ def file(submission: Submission, reads: list[Read], *, kept: Iterable[Read], now
 
 
 def known(reads: list[Read]) -> dict[str, list[Held]]:
-    """SOP Instance UID to what is here under it, the oldest first; rejected studies are left out."""
+    """SOP Instance UID to what is here under it, the oldest first; rejected and expired studies are left out."""
     found = defaultdict(list)
     uids = [read.header.SOPInstanceUID for read in reads if read.header]
-    rows = Instance.objects.filter(sop_instance_uid__in=uids).exclude(series__study__state=Study.State.REJECTED)
+    rows = Instance.objects.filter(sop_instance_uid__in=uids).exclude(series__study__state__in=GONE)
     columns = ("sop_instance_uid", "series__study", "content_digest", "transfer_syntax_uid", "digest")
     for uid, study, content, syntax, digest in rows.order_by("submission__received_at").values_list(*columns):
         found[uid].append(Held(study, (content, syntax), digest))
@@ -126,8 +127,8 @@ class _Batch:
 
     def write(self, reads: list[Read]) -> list[Outcome]:
         headers = [read.header for read in reads if read.header]
+        self.parts = parts.parts_of({found.StudyInstanceUID for found in headers})  # locked: none expires meanwhile
         self.known = known(reads)
-        self.parts = parts.parts_of({found.StudyInstanceUID for found in headers})
         here = [study for several in self.parts.values() for study in several]
         self.series = {(one.study_id, one.series_instance_uid): one for one in Series.objects.filter(study__in=here)}
         outcomes = [self._object(read) if read.header else self._unreadable(read) for read in reads]
@@ -231,6 +232,7 @@ class _Batch:
             duplicates=F("duplicates") + tally.duplicates,
             last_arrival_at=self.now,
             proposed_at=None,
+            due_with="",
             version=F("version") + 1,
         )
         if tally.study.state != Study.State.RECEIVING:

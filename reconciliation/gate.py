@@ -40,7 +40,7 @@ def _other_patient(study: Study) -> str:
 def why_not_this_patient(study: Study, patient_key) -> str:
     """One Study Instance UID never goes to two of our patients."""
     parts = Study.objects.filter(study_instance_uid=study.study_instance_uid).exclude(pk=study.pk)
-    decided = parts.exclude(state=Study.State.REJECTED).exclude(local_patient=None).exclude(local_patient=patient_key)
+    decided = parts.filter(rejected_for=None).exclude(local_patient=None).exclude(local_patient=patient_key)
     if other := decided.select_related("local_patient").first():
         return f"Another part of this study is filed under {other.local_patient}. Settle that first."
     return ""

@@ -173,10 +173,11 @@ def _is_unfit(found: Reading) -> bool:
 
 def _keep_and_write(submission: Submission, reads: list[Read], worth: list[Read]) -> list[Outcome]:
     now = timezone.now()
-    stores.vault().link_all([(one.arrival.path, one.reading.digest) for one in worth])
-    entries = [Entry(one.arrival.number, one.reading.digest, one.arrival.name) for one in worth]
-    stores.journal().add(str(submission.pk), now.isoformat(), entries)
-    return write(submission, reads, kept=worth, now=now)
+    with stores.vault().adding():
+        stores.vault().link_all([(one.arrival.path, one.reading.digest) for one in worth])
+        entries = [Entry(one.arrival.number, one.reading.digest, one.arrival.name) for one in worth]
+        stores.journal().add(str(submission.pk), now.isoformat(), entries)
+        return write(submission, reads, kept=worth, now=now)
 
 
 def write(submission: Submission, reads: list[Read], *, kept: list[Read], now: datetime) -> list[Outcome]:

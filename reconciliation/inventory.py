@@ -9,9 +9,18 @@ from django.db.models.functions import Coalesce
 
 from policies import audit
 from policies.models import LedgerLine
-from reconciliation import stores
+from reconciliation import deletion, stores
 from reconciliation.dicom.vault import DIGEST, PREFIXES, Kept, digests
-from reconciliation.models import Delivery, Instance, Series, Study, Submission, Unreadable
+from reconciliation.models import (
+    Deletion,
+    DeletionProof,
+    Delivery,
+    Instance,
+    Series,
+    Study,
+    Submission,
+    Unreadable,
+)
 from reconciliation.workflow import MOVES
 
 
@@ -35,7 +44,8 @@ KINDS = {
     "hidden": "a submission that a dead door never opened, or a dead intake never dropped",
     "count": "a study or series that counts other objects than it has",
     "ledger": "a broken chain, or a state that the ledger does not lead to",
-    "proof": "a delivery that is done without the word of its destination",
+    "proof": "a delivery that is done without the word of its destination, or the damaged proof of a deletion",
+    "deleting": "a deletion that has begun and is not done",
 }
 
 
@@ -51,6 +61,7 @@ def differences(*, rehash: bool = False) -> Iterator[Difference]:
     yield from _counts()
     yield from _ledger()
     yield from _deliveries()
+    yield from _deletions()
 
 
 # --- bytes -----------------------------------------------------------------------------------------------------------
@@ -60,7 +71,8 @@ def _vault(prefix: str, *, rehash: bool) -> Iterator[Difference]:
     """Files first, rows after: a file comes before its row, and intake is at it while the spool has it too."""
     files = {kept.digest: kept for kept in stores.vault().kept(prefix)}
     wanted = set(rows(prefix))
-    for digest, size in sorted(wanted):
+    going = set(_going().filter(digest__startswith=prefix).values_list("digest", flat=True))
+    for digest, size in sorted(one for one in wanted if one[0] not in going):
         yield from _row(digest, size, files.get(digest))
     named = {digest for digest, _ in wanted}
     for digest, kept in files.items():
@@ -77,6 +89,11 @@ def rows(prefix: str) -> Iterator[tuple[str, int]]:
     for model in (Instance, Unreadable):
         here = model.objects.filter(digest__gte=prefix, digest__lt=f"{prefix}g")  # "g" comes after every digit
         yield from here.values_list("digest", "size").iterator()
+
+
+def _going() -> QuerySet[Instance]:
+    """Objects whose deletion has begun: their bytes and their line in the journal go before their rows."""
+    return Instance.objects.filter(series__study__state=Study.State.EXPIRED)
 
 
 def _row(digest: str, size: int, kept: Kept | None) -> Iterator[Difference]:
@@ -130,7 +147,7 @@ def _journal() -> Iterator[Difference]:
             )
             continue
         told = story.digests()
-        for rows in (submission.instances, submission.unreadable):
+        for rows in (submission.instances.exclude(pk__in=_going().values("pk")), submission.unreadable):
             for digest in set(rows.values_list("digest", flat=True)) - told:
                 yield Difference("journal", digest, f"The journal of {submission.pk} does not name {digest}.")
 
@@ -153,7 +170,7 @@ def _counts() -> Iterator[Difference]:
         **instances, several=_each(Series.objects, "study", several=Count("pk"))["several"]
     )
     same = Q(number_of_instances=F("objects"), number_of_series=F("several"), size=F("bytes"))
-    for study in studies.exclude(same).order_by("received_at"):
+    for study in studies.exclude(same).exclude(state=Study.State.EXPIRED).order_by("received_at"):
         said = f"{study.number_of_instances} objects, {study.number_of_series} series, {study.size} bytes"
         has = f"{study.objects}, {study.several}, {study.bytes}"
         yield Difference("count", str(study.pk), f"Study {study.pk} says {said}, and has {has}.")
@@ -200,3 +217,11 @@ def _deliveries() -> Iterator[Difference]:
     for one in (one for one in fewer if one.accepted < one.number_of_instances):
         said = f"{one.accepted} of {one.number_of_instances} objects were accepted"
         yield Difference("proof", str(one.pk), f"Delivery {one.pk} is done, and {said}.")
+
+
+def _deletions() -> Iterator[Difference]:
+    for one in Deletion.objects.filter(state=Deletion.State.DELETING).order_by("begun_at"):
+        yield Difference("deleting", str(one.pk), f"The deletion of study {one.study_id} has begun and is not done.")
+    for proof in DeletionProof.objects.order_by("made_at").iterator():
+        if deletion.digest(proof.objects_deleted) != proof.digest:
+            yield Difference("proof", str(proof.pk), f"The proof that study {proof.study_id} was deleted is damaged.")

@@ -64,8 +64,9 @@ def _batch(submission: Submission, entries: Sequence[Entry], at: str, done: Rebu
     held = set(Instance.objects.filter(digest__in=[entry.digest for entry in entries]).values_list("digest", flat=True))
     listed = set(submission.unreadable.values_list("number", flat=True))
     missing = [entry for entry in entries if entry.digest not in held and entry.number not in listed]
-    reads = filing.worth_keeping(recognition.recognised(intake.read(list(_kept(missing, done)))))
-    outcomes = intake.write(submission, reads, kept=reads, now=parse_datetime(at))
+    with stores.vault().adding():
+        reads = filing.worth_keeping(recognition.recognised(intake.read(list(_kept(missing, done)))))
+        outcomes = intake.write(submission, reads, kept=reads, now=parse_datetime(at))
     done.outcomes.update(outcome.outcome for outcome in outcomes)
 
 
@@ -93,7 +94,8 @@ def _source(said: dict[str, str]) -> Source:
 def _untold() -> Iterator[str]:
     """Digests that neither a row nor the journal names."""
     journal = stores.journal()
-    told = {digest for key in journal.keys() if (story := journal.read(key)) for digest in story.digests()}
+    stories = [story for key in journal.keys() if (story := journal.read(key))]
+    told = {digest for story in stories for digest in (*story.digests(), *story.gone)}  # the deleted stay deleted
     for prefix in PREFIXES:
         kept = [one.digest for one in stores.vault().kept(prefix) if one.links == 1 and DIGEST.fullmatch(one.digest)]
         yield from sorted(set(kept) - told - {digest for digest, _ in inventory.rows(prefix)})

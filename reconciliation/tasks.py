@@ -3,7 +3,7 @@
 import logging
 
 from orders import outbound
-from reconciliation import asking, automatic, commitment, delivery, intake, matching
+from reconciliation import asking, automatic, commitment, deletion, delivery, intake, keeping, matching
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def hear(transaction_uid: str) -> None:
 
 
 def sweep() -> dict[str, int]:
-    """The minute hand: settle, propose, match, tell, send, hear, prove and ask what is due.
+    """The minute hand: settle, propose, match, tell, send, hear, prove, ask and delete what is due.
 
     One bad row never stops it.
     """
@@ -39,6 +39,8 @@ def sweep() -> dict[str, int]:
         "heard": commitment.hear(),
         "proven": _each(commitment.due(), commitment.prove),
         "asked": asking.ask_due(),
+        "worked out": keeping.work_out(),
+        "deleted": _each(deletion.due(), deletion.carry_out, counts=bool),
     }
 
 

@@ -34,6 +34,9 @@ def _move(*origins, to, power="", portal=False, words=""):
     return Move(frozenset(origins), to, power, portal, words)
 
 
+# From where retention may end a study: not while objects still come, nor while it is on its way to an archive.
+ENDS = (State.HELD, State.MAPPED, State.CLEARED, State.DELIVERED, State.REJECTED)
+
 MOVES = {
     "settle": _move(State.RECEIVING, to=State.HELD, power=Power.RECONCILE, portal=True, words="Do not wait for more"),
     "map": _move(State.HELD, to=State.MAPPED, power=Power.RECONCILE, portal=True, words="Map"),
@@ -43,6 +46,7 @@ MOVES = {
     "release": _move(State.CLEARED, to=State.RELEASED, power=Power.RELEASE, words="Release"),
     "deliver": _move(State.RELEASED, to=State.DELIVERED, portal=True, words="Delivered"),
     "reject": _move(State.HELD, State.MAPPED, State.CLEARED, to=State.REJECTED, power=Power.REJECT, words="Reject"),
+    "expire": _move(*ENDS, to=State.EXPIRED, portal=True, words="Deleted"),
     "reinstate": _move(State.REJECTED, to=State.HELD, power=Power.REJECT, words="Take the rejection back"),
 }
 
@@ -83,7 +87,7 @@ def move(study: Study, verb: str, *, by: User | str, reason: str = "", detail: d
             here = here.filter(lease.open_to(by), version=study.version)
         elif verb == "map":  # by policy: never while somebody has it open, and only what was judged
             here = here.filter(lease.open_to_nobody(), version=study.version)
-        if not here.update(state=step.to, version=F("version") + 1, **lease.SEEN, **columns):
+        if not here.update(state=step.to, version=F("version") + 1, due_with="", **lease.SEEN, **columns):
             raise _overtaken(study, verb, by)
         audit.record(by, verb, study, reason=reason, detail={"from": study.state, "to": step.to, **(detail or {})})
     study.refresh_from_db()
@@ -104,7 +108,7 @@ def undecide(study: Study) -> dict:
     Finding.objects.filter(study=study, code__startswith=PREFIX).delete()
     Finding.objects.filter(study=study).update(overridden_by=None, overridden_at=None, override_reason="")
     emptied = dict.fromkeys(("local_patient", "order", "mapping", "consent", "retention"))
-    return emptied | {"intent": "", "retention_reason": "", "proposed_at": None}
+    return emptied | {"intent": "", "retention_reason": "", "retention_terms": {}, "proposed_at": None}
 
 
 def offered(study: Study, user: User) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """Things the tests are made of. Studies are real: real objects through spool and intake, then the real verbs."""
 
 import itertools
-from datetime import date
+from datetime import date, timedelta
 
 from django.contrib.auth.models import Group
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
@@ -24,7 +24,7 @@ from policies.models import (
     Source,
     User,
 )
-from reconciliation import clearance, delivery, intake, mapping, matching, release, stores
+from reconciliation import clearance, delivery, intake, keeping, mapping, matching, release, stores
 from reconciliation.dicom.arrival import Door, Origin
 from reconciliation.models import Study
 
@@ -62,6 +62,11 @@ ROLES = {
     "manager": "Managers",
     "auditor": "Auditors",
 }
+
+
+def approver(name: str = "approver", at: Source | None = None) -> User:
+    """Who may approve that studies are deleted, and change their retention."""
+    return user(name, grants=[("delete", at, None), ("override", at, None)])
 
 
 def patient(name: str = "Mueller^Anna", *, birth_date: date | None = date(1961, 3, 4), sex="F", ids=None) -> Patient:
@@ -150,6 +155,17 @@ def study(state: str = "held", *, of: Source | None = None, to: Order | None = N
         step(made, to)
         made = Study.objects.get(pk=made.pk)
     return made
+
+
+def due(state: str = "delivered", *, days: int = 400, **keywords) -> Study:
+    """A study that was received so long ago that the rule of `rule()` is over."""
+    rule()
+    made = study(state, **keywords)
+    Study.objects.filter(pk=made.pk).update(
+        received_at=F("received_at") - timedelta(days), last_arrival_at=F("received_at") - timedelta(days), due_with=""
+    )
+    keeping.work_out()
+    return Study.objects.get(pk=made.pk)
 
 
 def _settle(made: Study, to) -> None:

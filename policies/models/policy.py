@@ -6,7 +6,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from policies.models.partners import Source
+from policies.models.partners import Category, Source
+from policies.rules import retention
 
 # A subset of ISO 8601 durations: whole years, months, weeks, days.
 iso_period = RegexValidator(r"^P(?=\d*[1-9])(\d+Y)?(\d+M)?(\d+W)?(\d+D)?$", _("Write the period like P5Y, P6M, P30D."))
@@ -38,13 +39,58 @@ class Procedure(models.Model):
 class RetentionRule(models.Model):
     """How long the portal keeps a study that matches; the first match by priority is proposed."""
 
+    class Clock(models.TextChoices):
+        RECEIVED = retention.RECEIVED, _("the day it was received")
+        STUDY_DATE = retention.STUDY_DATE, _("the study date")
+        VIEWED = retention.VIEWED, _("the day it was last viewed here")
+        REPORTED = retention.REPORTED, _("the day it was last reported")
+
+    class Outcome(models.TextChoices):
+        DELETE = retention.DELETE, _("The copy held here is deleted, once somebody approves it")
+        TELL = retention.TELL, _("The copy is deleted once approved, and the archives are to be told")
+        DECIDE = retention.DECIDE, _("It is kept until a person decides about this very study")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=64, unique=True, help_text=_("Shown to staff with the proposal."))
     priority = models.IntegerField(default=100, help_text=_("The lowest number that matches wins."))
+    note = models.TextField(_("source of the rule"), blank=True, help_text=_("The law or guideline it rests on."))
     source = models.ForeignKey(Source, models.CASCADE, null=True, blank=True, help_text=_("Empty: every source."))
-    modality = models.CharField(max_length=16, blank=True, help_text=_("Empty: every modality."))
-    intent = models.CharField(max_length=16, choices=Intent, blank=True, help_text=_("Empty: every intent."))
+    category = models.CharField(max_length=16, choices=Category, blank=True, help_text=_("Empty: every category."))
+    modality = models.CharField(
+        max_length=16, blank=True, help_text=_("CT, MR, ... Mammography is MG. Empty: every modality.")
+    )
+    intent = models.CharField(
+        max_length=16,
+        choices=Intent,
+        blank=True,
+        help_text=_("Empty: every intent, and studies that nobody has decided about (held, rejected)."),
+    )
+    from_age = models.PositiveSmallIntegerField(
+        _("from the age of"), null=True, blank=True, help_text=_("Years, on the study date. Empty: any age.")
+    )
+    under = models.PositiveSmallIntegerField(
+        _("under the age of"), null=True, blank=True, help_text=_("Years, on the study date: 18 is for minors.")
+    )
     period = models.CharField(max_length=16, validators=[iso_period], help_text=_("ISO 8601, like P5Y or P90D."))
+    clock = models.CharField(
+        _("runs from"),
+        max_length=16,
+        choices=Clock,
+        default=Clock.RECEIVED,
+        help_text=_(
+            "What is not known falls back on the day of reception. No reports reach the portal yet: "
+            "'last reported' means the day of reception until they do."
+        ),
+    )
+    birthday = models.PositiveSmallIntegerField(
+        _("not before the birthday"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "For minors: never over before the patient is this old. Whose birth date is not known is left to a person."
+        ),
+    )
+    outcome = models.CharField(_("when it is over"), max_length=16, choices=Outcome, default=Outcome.DELETE)
     active = models.BooleanField(default=True)
 
     class Meta:

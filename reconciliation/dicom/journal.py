@@ -4,6 +4,7 @@
     {"origin": ..., "source": ...}                                  first
     {"at": ..., "kept": [[number, digest, name], ...]}              one for each batch, before its rows are committed
     {"closed": ...}                                                 last
+    {"at": ..., "deleted": [digest, ...], "decision": ...}          after that: what was kept above is gone for good
 """
 
 import json
@@ -39,9 +40,16 @@ class Story:
     source: dict[str, str]
     batches: list[tuple[str, list[Entry]]] = field(default_factory=list)
     closed: str = ""
+    gone: set[str] = field(default_factory=set)  # digests of what was deleted by a decision
 
     def digests(self) -> set[str]:
         return {entry.digest for _, entries in self.batches for entry in entries}
+
+    def forget(self, gone: set[str]) -> None:
+        """What was deleted is not there to be made again."""
+        if gone:
+            self.gone |= gone
+            self.batches = [(at, [one for one in kept if one.digest not in gone]) for at, kept in self.batches]
 
 
 class Journal:
@@ -67,6 +75,11 @@ class Journal:
         """Say that nothing more will come."""
         self._add(key, {"closed": at})
 
+    def delete(self, key: str, at: str, digests: Iterable[str], *, decision: str) -> None:
+        """Say that these are deleted, by which decision; before they are. May be said again."""
+        if gone := sorted(digests):
+            self._add(key, {"at": at, "deleted": gone, "decision": decision})
+
     def keys(self) -> Iterator[str]:
         """Submissions, oldest first: their keys begin with the time."""
         return iter(sorted(path.stem for path in self.root.glob(f"??/*{SUFFIX}")))
@@ -85,6 +98,7 @@ class Journal:
         for line in lines:
             if "kept" in line:
                 story.batches.append((line["at"], [Entry(*entry) for entry in line["kept"]]))
+            story.forget(set(line.get("deleted", ())))
             story.closed = line.get("closed", story.closed)
         return story
 

@@ -1,9 +1,14 @@
-"""The vault: original bytes, append-only, named by what they are and never by what a sender wrote."""
+"""The vault: original bytes, never changed, named by what they are and never by what a sender wrote.
 
+It only grows, but for what `remove` takes out on an approved decision.
+"""
+
+import fcntl
 import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +17,7 @@ from reconciliation.dicom.spool import fsync_folder
 DIGEST = re.compile(r"[0-9a-f]{64}")
 PREFIXES = [f"{first:02x}" for first in range(256)]
 CHUNK = 1 << 20
+LOCK = ".lock"  # beside the folders of digits
 
 
 class Mismatch(OSError):
@@ -65,6 +71,38 @@ class Vault:
             if src.stat().st_size != target.stat().st_size:
                 raise Mismatch(f"{target.name} is in the vault with another size") from None
         return target.parent
+
+    @contextmanager
+    def adding(self) -> Iterator[None]:
+        """From the link to the commit of the row: nothing is removed meanwhile."""
+        with self._locked(fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def removing(self) -> Iterator[None]:
+        """From the look at the rows to the last `remove`: nothing is added meanwhile."""
+        with self._locked(fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        fd = os.open(self.root / LOCK, os.O_CREAT | os.O_RDWR, 0o640)
+        try:
+            fcntl.flock(fd, how)
+            yield
+        finally:
+            os.close(fd)
+
+    def remove(self, digests: Iterable[str]) -> None:
+        """Delete originals for good; come back when that is durable. May be run again. Only on an approved decision."""
+        touched = set()
+        for digest in digests:
+            path = self.path(digest)
+            path.unlink(missing_ok=True)
+            touched.add(path.parent)
+        for folder in touched:
+            if folder.exists():
+                fsync_folder(folder)
 
     def kept(self, prefix: str) -> Iterator[Kept]:
         """The files under these two first digits, in no order: a vault is looked through piece by piece.

@@ -2,15 +2,19 @@
 
 from reconciliation.models.decisions import Consent, Finding, Lookout, Mapping, Proposal, StudyKey
 from reconciliation.models.deliveries import Commitment, DeliveredInstance, Delivery
+from reconciliation.models.expiry import Deletion, DeletionProof, LegalHold
 from reconciliation.models.studies import Instance, Series, Study, Submission, Unreadable
 
 __all__ = [
     "Commitment",
     "Consent",
+    "Deletion",
+    "DeletionProof",
     "DeliveredInstance",
     "Delivery",
     "Finding",
     "Instance",
+    "LegalHold",
     "Lookout",
     "Mapping",
     "Proposal",

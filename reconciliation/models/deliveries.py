@@ -60,7 +60,9 @@ class DeliveredInstance(models.Model):
     """What a destination said to one object: accepted, committed, found again; or why not."""
 
     delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="instances")
-    instance = models.ForeignKey(Instance, models.PROTECT, related_name="+")
+    instance = models.ForeignKey(
+        Instance, models.PROTECT, null=True, related_name="+", help_text=_("Empty once its study was deleted here.")
+    )
     sop_instance_uid = models.CharField(max_length=UID, help_text=_("Under which the destination has it."))
     status = models.PositiveIntegerField(
         null=True, help_text=_("C-STORE status, or the reason given by STOW-RS; empty when no answer came.")

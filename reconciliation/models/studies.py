@@ -50,6 +50,7 @@ class Study(models.Model):
         RELEASED = "released", _("Released")
         DELIVERED = "delivered", _("Delivered")
         REJECTED = "rejected", _("Rejected")
+        EXPIRED = "expired", _("Expired")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     study_instance_uid = models.CharField(max_length=UID)
@@ -117,6 +118,15 @@ class Study(models.Model):
     consent = models.ForeignKey("Consent", models.PROTECT, null=True, related_name="+")
     retention = models.ForeignKey("policies.RetentionRule", models.PROTECT, null=True, related_name="studies")
     retention_reason = models.TextField(blank=True)
+    retention_terms = models.JSONField(
+        default=dict, help_text=_("The rule as it was when the study was cleared by it; empty: the rules of today.")
+    )
+    last_viewed_at = models.DateTimeField(null=True)
+    last_reported_at = models.DateTimeField(null=True)
+    due_on = models.DateField(null=True, db_index=True, help_text=_("When retention is over, as last worked out."))
+    due_with = models.CharField(
+        max_length=16, blank=True, help_text=_("Digest of the rules that day was worked out with. Empty: work it out.")
+    )
     released_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     released_at = models.DateTimeField(null=True)
     rejected_for = models.ForeignKey("policies.Reason", models.PROTECT, null=True, related_name="+")

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from orders import outbound
 from orders.models import Order, Patient
 from orders.patients import root
-from policies import audit, authority, retention
+from policies import audit, authority
 from policies.consent import Basis, Purpose
 from policies.models import Category, Destination, Intent, Power, Procedure, Reason, RetentionRule, User
 from policies.problems import Conflict, Denied, Invalid
@@ -23,6 +23,7 @@ from reconciliation import (
     clearance,
     delivery,
     forms,
+    keeping,
     lease,
     local,
     mapping,
@@ -31,10 +32,11 @@ from reconciliation import (
     renaming,
     workflow,
 )
-from reconciliation.models import Delivery, Finding, Study
+from reconciliation.models import Deletion, Delivery, Finding, Study
 from reconciliation.views import cards, news, pictures, rewriting, searches
 
 State = Study.State
+LIVE = (Deletion.State.APPROVED, Deletion.State.DELETING)
 WORDS = {verb: step.words for verb, step in workflow.MOVES.items()}
 GRAVEST = (Finding.Severity.BLOCK, Finding.Severity.OVERRIDE, Finding.Severity.WARN)
 HISTORY = 50  # lines shown on the page; the ledger has the rest
@@ -55,6 +57,8 @@ GIVEN_BACK = ("clear", "release", "reject")  # the verbs that end the lease: the
 @require_GET
 def show(request: HttpRequest, key) -> HttpResponse:
     study = queue.get(request.user, key)
+    if "expiry" not in request.GET:  # to check what may be deleted is no use of it
+        keeping.viewed(study)
     return render(request, "reconciliation/study.html", context(request, study))
 
 
@@ -224,9 +228,23 @@ def _decided(request: HttpRequest, study: Study, choice: str) -> dict:
         **_evidence(study),
         **_changed(study),
     }
-    if study.retention:
-        decided["keep_until"] = retention.until(study.received_at.date(), study.retention.period)
-    return decided
+    return decided | _keeping(request, study)
+
+
+def _keeping(request: HttpRequest, study: Study) -> dict:
+    """How long the study is kept and why, what holds it, and whether this person may change that."""
+    kept = keeping.decide(study)
+    return {
+        "kept": kept,
+        "holds": keeping.holds(study),
+        "approval": study.deletions.filter(state__in=LIVE).select_related("approved_by").first(),
+        "deleted": study.proofs.select_related("deletion__approved_by").first(),
+        "may_rescue": study.state in workflow.ENDS
+        and not authority.why_not(request.user, Power.OVERRIDE, source=study.source),
+        "may_hold": study.state != State.EXPIRED
+        and not authority.why_not(request.user, Power.DELETE, source=study.source),
+        "other_rules": [one for one in RetentionRule.objects.filter(active=True) if one.pk != study.retention_id],
+    }
 
 
 def _changed(study: Study) -> dict:
@@ -255,12 +273,13 @@ def _evidence(study: Study) -> dict:
 
 
 def _to_clear(request: HttpRequest, study: Study, choice: str) -> dict:
+    proposal = keeping.decide(study)
     rule = clearance.proposed_rule(study)
     return _decided(request, study, choice) | {
         "bases": Basis.choices,
         "purposes": Purpose.choices,
         "proposed_rule": rule,
-        "proposed_until": rule and retention.until(study.received_at.date(), rule.period),
+        "proposal": proposal,
         "rules": RetentionRule.objects.filter(active=True),
     }
 
