@@ -123,7 +123,7 @@ class Destinations(Recorded):
     list_filter = ["active", "protocol", "proof"]
     search_fields = ["name", "ae_title", "host", "stow_url"]
     fieldsets = [
-        (None, {"fields": ["name", "protocol", "offered", "active"]}),
+        (None, {"fields": ["name", "protocol", "outside", "offered", "active"]}),
         (_("DICOM"), {"fields": ["ae_title", "host", "port", "associations"]}),
         (_("DICOMweb"), {"fields": ["stow_url", "credentials"]}),
         (_("Proof of delivery"), {"fields": ["proof", "commitment_patience", "query_url", "query_ae_title"]}),

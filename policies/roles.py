@@ -16,7 +16,7 @@ GRANTS = {
 # What managers may edit in the administration; auditors may look at the same pages.
 MANAGED = {
     "policies": [
-        *("source", "destination", "procedure", "procedurerule", "retentionrule", "reason"),
+        *("source", "destination", "procedure", "procedurerule", "retentionrule", "consentrule", "reason"),
         *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight"),
     ],
     "orders": [

@@ -1,5 +1,6 @@
 """What must hold: people, partners, grants, rules, and the ledger of what was done."""
 
+from policies.models.consent import Basis, ConsentRule, Direction, Evidence, Purpose
 from policies.models.ledger import LedgerHead, LedgerLine
 from policies.models.partners import (
     LOOPBACK,
@@ -30,8 +31,12 @@ __all__ = [
     "MOST_ASSOCIATIONS",
     "AssigningAuthority",
     "AuthorityAlias",
+    "Basis",
     "Category",
+    "ConsentRule",
     "Destination",
+    "Direction",
+    "Evidence",
     "Grant",
     "Intent",
     "LedgerHead",
@@ -41,6 +46,7 @@ __all__ = [
     "Power",
     "Procedure",
     "ProcedureRule",
+    "Purpose",
     "Reason",
     "RetentionRule",
     "Source",

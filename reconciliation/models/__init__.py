@@ -1,12 +1,14 @@
 """Outside studies and what was decided about them."""
 
-from reconciliation.models.decisions import Consent, Finding, Lookout, Mapping, Proposal, StudyKey
+from reconciliation.models.consents import Consent, ConsentEvidence
+from reconciliation.models.decisions import Finding, Lookout, Mapping, Proposal, StudyKey
 from reconciliation.models.deliveries import Commitment, DeliveredInstance, Delivery
 from reconciliation.models.studies import Instance, Series, Study, Submission, Unreadable
 
 __all__ = [
     "Commitment",
     "Consent",
+    "ConsentEvidence",
     "DeliveredInstance",
     "Delivery",
     "Finding",

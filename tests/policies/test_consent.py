@@ -2,7 +2,7 @@ from datetime import date
 
 import pytest
 
-from policies.consent import require_sufficient
+from policies.consent import Given, require_sufficient
 from policies.problems import Invalid
 
 WHOLE = {"basis": "patient", "given_by": "Anna M.", "evidence": "Form 12", "scope": ["care"], "until": None}
@@ -22,8 +22,8 @@ TODAY = date(2026, 11, 24)
 )
 def test_what_is_missing_is_said(part, sentence):
     with pytest.raises(Invalid, match=sentence):
-        require_sufficient(**WHOLE | part, today=TODAY)
+        require_sufficient(Given(**WHOLE | part), today=TODAY)
 
 
 def test_treatment_needs_no_giver_but_still_its_evidence():
-    require_sufficient(**WHOLE | {"basis": "treatment", "given_by": ""}, today=TODAY)
+    require_sufficient(Given(**WHOLE | {"basis": "treatment", "given_by": ""}), today=TODAY)
