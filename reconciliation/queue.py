@@ -182,4 +182,6 @@ def deliveries(study: Study) -> list[Delivery]:
         "committed": Count("instances", filter=Q(instances__committed_at__isnull=False)),
         "counted": Count("instances", filter=Q(instances__counted_at__isnull=False)),
     }
-    return list(study.deliveries.select_related("destination", "study__source", "study__consent", "mapping").annotate(**counts))
+    return list(
+        study.deliveries.select_related("destination", "study__source", "study__consent", "mapping").annotate(**counts)
+    )

@@ -15,6 +15,7 @@ from orders.models import AccessionSequence, Identifier, Merge, Order, OrderSyst
 from policies import roles
 from policies.models import (
     AssigningAuthority,
+    ConsentRule,
     Destination,
     Grant,
     MatchingPolicy,
@@ -26,7 +27,7 @@ from policies.models import (
 )
 from reconciliation import clearance, delivery, intake, mapping, matching, release, stores
 from reconciliation.dicom.arrival import Door, Origin
-from reconciliation.models import Study
+from reconciliation.models import Instance, Study
 
 count = itertools.count(1)
 CONSENT = clearance.Given(basis="patient", given_by="The patient", evidence="Form 12 of today")
@@ -93,6 +94,10 @@ def rule(**columns) -> RetentionRule:
     return RetentionRule.objects.get_or_create(name=columns.pop("name"), defaults=columns)[0]
 
 
+def consent_rule(name: str = "Care", **columns) -> ConsentRule:
+    return ConsentRule.objects.create(name=name, **{"suffices": ["patient"], **columns})
+
+
 def reason(code: str = "wrong-patient") -> Reason:
     return Reason.objects.get_or_create(code=code, defaults={"sentence": "These are not our patient's images."})[0]
 
@@ -150,6 +155,11 @@ def study(state: str = "held", *, of: Source | None = None, to: Order | None = N
         step(made, to)
         made = Study.objects.get(pk=made.pk)
     return made
+
+
+def first_instance(made: Study):
+    """The key of one of its objects."""
+    return Instance.objects.filter(series__study=made).values_list("pk", flat=True).first()
 
 
 def _settle(made: Study, to) -> None:
