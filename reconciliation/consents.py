@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from policies import consent as policy
 from policies.models import Destination, Purpose
+from policies.problems import Conflict
 from policies.rules import consent as rules
 from reconciliation.models import Consent, Delivery, Study
 
@@ -35,10 +36,10 @@ def asked(
     return {purpose: rules.decide(active, facts(study, purpose, on=on, destination=destination)) for purpose in scope}
 
 
-def said(study: Study) -> list[tuple[str, str]]:
+def said(decisions: dict[str, rules.Decision]) -> list[tuple[str, str]]:
     """What is asked for each purpose, in words; purposes of which the same is asked stand together."""
     found: dict[str, list[str]] = {}
-    for purpose, decision in asked(study, Purpose.values).items():
+    for purpose, decision in decisions.items():
         found.setdefault(rules.said(decision), []).append(str(Purpose(purpose).label))
     return [(", ".join(purposes), sentence) for sentence, purposes in found.items()]
 
@@ -90,6 +91,14 @@ def reusable(study: Study, among: QuerySet[Study]) -> list[Consent]:
     found = Consent.objects.filter(pk__in=theirs.values("consent"), basis__in=policy.BY_A_PERSON, withdrawn_at=None)
     rows = found.select_related("study", "recorded_by", "scan").order_by("-given_on", "-pk")[:20]
     return [one for one in rows if not why_over(one, study)]
+
+
+def get_again(study: Study, key, *, among: QuerySet[Study]) -> Consent:
+    """One of the reusable ones by its key, or `Conflict`."""
+    found = next((one for one in reusable(study, among) if one.key == key), None)
+    if found is None:
+        raise Conflict("This consent cannot be used again here any more. Load the page again, and record a new one.")
+    return found
 
 
 def resting_on(consent: Consent) -> QuerySet[Study]:

@@ -16,13 +16,17 @@ TO_DO = (
 )
 
 
-def why_not(consent: Consent | None, by: User) -> str:
+def why_not(consent: Consent, by: User) -> str:
     """Say why `by` may not record that this consent was withdrawn, or ""."""
-    if consent is None:
-        return "There is no consent on this study."
-    if barred := authority.why_not(by, Power.RECONCILE, source=consent.study.source):
-        return barred
-    return consents.why_withdrawn(consent)
+    barred = authority.why_not(by, Power.RECONCILE, source=consent.study.source)
+    return barred or consents.why_withdrawn(consent)
+
+
+def of(study: Study) -> Consent:
+    """The consent that a study rests on, or `Conflict`."""
+    if study.consent is None:
+        raise Conflict("There is no consent on this study.")
+    return study.consent
 
 
 def withdraw(consent: Consent, *, by: User, reason: str, given_by: str) -> list[Study]:

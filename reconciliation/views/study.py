@@ -12,7 +12,6 @@ from orders import outbound
 from orders.models import Order, Patient
 from orders.patients import root
 from policies import audit, authority, retention
-from policies.consent import Basis, Purpose
 from policies.models import Destination, Intent, Power, Procedure, Reason, RetentionRule, User
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.matching import Class
@@ -20,6 +19,7 @@ from policies.rules.quality import Severity
 from reconciliation import (
     asking,
     clearance,
+    consents,
     delivery,
     forms,
     lease,
@@ -31,7 +31,7 @@ from reconciliation import (
     workflow,
 )
 from reconciliation.models import Delivery, Finding, Study
-from reconciliation.views import cards, news, pictures, rewriting, searches
+from reconciliation.views import cards, consent, news, pictures, rewriting, searches
 
 State = Study.State
 WORDS = {verb: step.words for verb, step in workflow.MOVES.items()}
@@ -220,6 +220,7 @@ def _decided(request: HttpRequest, study: Study, choice: str) -> dict:
         "told": _told(study),
         **_evidence(study),
         **_changed(study),
+        **consent.standing(request, study),
     }
     if study.retention:
         decided["keep_until"] = retention.until(study.received_at.date(), study.retention.period)
@@ -254,8 +255,7 @@ def _evidence(study: Study) -> dict:
 def _to_clear(request: HttpRequest, study: Study, choice: str) -> dict:
     rule = clearance.proposed_rule(study)
     return _decided(request, study, choice) | {
-        "bases": Basis.choices,
-        "purposes": Purpose.choices,
+        **consent.asked(request, study),
         "proposed_rule": rule,
         "proposed_until": rule and retention.until(study.received_at.date(), rule.period),
         "rules": RetentionRule.objects.filter(active=True),
@@ -266,7 +266,12 @@ def _to_release(request: HttpRequest, study: Study, choice: str) -> dict:
     everywhere = str(workflow.why_not(study, "release", request.user) or "")
     asked = {"source": study.source}
     where = [
-        (place, authority.why_not(request.user, Power.RELEASE, destination=place, **asked) or everywhere)
+        (
+            place,
+            authority.why_not(request.user, Power.RELEASE, destination=place, **asked)
+            or everywhere
+            or consents.why_not(study, destination=place),
+        )
         for place in Destination.objects.filter(active=True)
     ]
     return _decided(request, study, choice) | {"places": where, "nowhere": all(barred for _place, barred in where)}
