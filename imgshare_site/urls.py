@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
-from reconciliation.views import desk, news, pictures, queue, records, sessions, study, told
+from reconciliation.views import consent, desk, news, pictures, queue, records, sessions, study, told
 
 STUDY = "studies/<uuid:key>/"
 
@@ -31,6 +31,8 @@ urlpatterns = [
     path(f"{STUDY}map-again/", desk.map_again, name="map_again"),
     path(f"{STUDY}unmap/", desk.unmap, name="unmap"),
     path(f"{STUDY}clear/", desk.clear, name="clear"),
+    path(f"{STUDY}consent/withdraw/", consent.withdraw, name="withdraw_consent"),
+    path(f"{STUDY}evidence/<uuid:evidence_key>/", consent.scan, name="consent_scan"),
     path(f"{STUDY}release/", desk.release_, name="release"),
     path(f"{STUDY}reject/", desk.reject, name="reject"),
     path(f"{STUDY}reinstate/", desk.reinstate, name="reinstate"),

@@ -143,7 +143,7 @@ class Destinations(Recorded):
     search_fields = ["name", "ae_title", "host", "stow_url", "organisation__name"]
     autocomplete_fields = ["organisation"]
     fieldsets = [
-        (None, {"fields": ["name", "kind", "organisation", "protocol", "offered", "active"]}),
+        (None, {"fields": ["name", "kind", "organisation", "protocol", "outside", "offered", "active"]}),
         (_("DICOM"), {"fields": ["ae_title", "host", "port", "tls", "associations"]}),
         (_("DICOMweb"), {"fields": ["stow_url", "credentials"]}),
         (_("Proof of delivery"), {"fields": ["proof", "commitment_patience", "query_url", "query_ae_title"]}),

@@ -17,7 +17,7 @@ GRANTS = {
 MANAGED = {
     "policies": [
         *("organisation", "source", "sourcesystem", "destination"),
-        *("procedure", "procedurerule", "retentionrule", "reason"),
+        *("procedure", "procedurerule", "retentionrule", "consentrule", "reason"),
         *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight"),
     ],
     "orders": [

@@ -1,28 +1,15 @@
 """Clearance: consent recorded, retention recorded, nothing open that blocks."""
 
-from datetime import date
-from typing import NamedTuple
-
 from django.db import transaction
 from django.utils import timezone
 
 from policies import authority, retention
-from policies.consent import require_sufficient
+from policies.consent import Given, holds_until, require_sufficient
 from policies.models import Power, RetentionRule, User
 from policies.problems import Conflict, Invalid
-from reconciliation import gate, keeping, lease
+from reconciliation import consents, gate, keeping, lease
 from reconciliation.models import Consent, Finding, Study
 from reconciliation.workflow import move, why_not
-
-
-class Given(NamedTuple):
-    """A consent as it was given at the desk."""
-
-    basis: str
-    evidence: str
-    given_by: str = ""
-    scope: tuple[str, ...] = ("care",)
-    until: date | None = None
 
 
 def proposed_rule(study: Study) -> RetentionRule | None:
@@ -33,42 +20,68 @@ def proposed_rule(study: Study) -> RetentionRule | None:
 def clear(
     study: Study,
     *,
-    consent: Given,
+    consent: Given | Consent,
     by: User,
     rule: RetentionRule | None = None,
     rule_reason: str = "",
     overrides: dict[str, str] | None = None,
 ) -> None:
-    """Record consent and retention and move on; `overrides` maps the code of a finding to the reason for going on."""
+    """Record consent and retention and move on; `overrides` maps the code of a finding to the reason for going on.
+
+    A consent recorded before may carry this study too, when it is the same patient's and the same source's.
+    """
     if refusal := why_not(study, "clear", by):
         raise refusal
-    require_sufficient(**consent._asdict() | {"scope": list(consent.scope)}, today=timezone.localdate())
+    columns = None if isinstance(consent, Consent) else _judged(study, consent)
     rule = _rule(study, rule=rule, reason=rule_reason, by=by)
     terms = retention.terms(retention.rule_of(rule))
     with transaction.atomic():
         _override(study, overrides or {}, by=by)
         _require_nothing_open(study, by=by)
-        now = timezone.now()
-        given = Consent.objects.create(
-            study=study, recorded_by=by, recorded_at=now, **consent._asdict() | {"scope": list(consent.scope)}
-        )
+        given = _taken_again(study, consent) if columns is None else _recorded(study, by=by, **columns)
         move(
             study,
             "clear",
             by=by,
-            detail={
-                "consent": given.basis,
-                "scope": given.scope,
-                "retention": str(rule),
-                "rule": terms,
-                "why": rule_reason,
-            },
+            detail={**_told(given, study), "retention": str(rule), "rule": terms, "why": rule_reason},
             consent=given,
             retention=rule,
             retention_reason=rule_reason,
             retention_terms=terms,
             **lease.ENDED,
         )
+
+
+def _judged(study: Study, given: Given) -> dict:
+    """The columns of a consent that suffices; it never holds longer than its rules let it."""
+    today = timezone.localdate()
+    given = given._replace(given_on=given.given_on or today)
+    decisions = consents.asked(study, given.scope, on=given.given_on)
+    require_sufficient(given, decisions, today=today)
+    if given.scan and given.scan.study_id != study.pk:
+        raise Invalid("This scanned form was kept for another study.")
+    names = dict.fromkeys(decision.rule.name for decision in decisions.values() if decision.rule)
+    until = holds_until(given, decisions, today=today)
+    return given._asdict() | {"scope": list(given.scope), "until": until, "by_rule": ", ".join(names)[:250]}
+
+
+def _recorded(study: Study, *, by: User, **columns) -> Consent:
+    whose = {"patient_id": study.local_patient_id, "recorded_by": by, "recorded_at": timezone.now()}
+    return Consent.objects.create(study=study, **whose, **columns)
+
+
+def _taken_again(study: Study, consent: Consent) -> Consent:
+    """A consent given before, as it is now; `Conflict` or `Invalid` when it cannot carry this study."""
+    now = Consent.objects.select_for_update(of=("self",)).select_related("study").get(pk=consent.pk)
+    if now not in consents.reusable(study, Study.objects.all()):
+        why = consents.why_over(now, study)
+        raise Conflict(why or "This consent was given for another patient, or for images of another source.")
+    return now
+
+
+def _told(given: Consent, study: Study) -> dict:
+    told = {"consent": given.basis, "scope": given.scope, "rule": given.by_rule, "consent_key": str(given.key)}
+    return told | ({"given_for": str(given.study_id)} if given.study_id != study.pk else {})
 
 
 def _rule(study: Study, *, rule: RetentionRule | None, reason: str, by: User) -> RetentionRule:

@@ -23,7 +23,7 @@ from policies import audit, authority, bell, clock
 from policies.models import Destination, Power, User
 from policies.problems import Conflict
 from policies.rules.coercion import Change
-from reconciliation import mapping, renaming, stores
+from reconciliation import consents, mapping, renaming, stores
 from reconciliation.dicom import edit, reread, scu, web
 from reconciliation.models import DeliveredInstance, Delivery, Instance, Study
 from reconciliation.outcomes import Outcomes, Overtaken
@@ -46,7 +46,8 @@ def due() -> list[Delivery]:
 
 def _free() -> Q:
     here = Q(state__in=[State.QUEUED, State.SENDING], due_at__lte=Now())
-    return clock.unleased() & here & Q(study__state=Study.State.RELEASED, destination__active=True)
+    goes = Q(study__state=Study.State.RELEASED, study__consent__withdrawn_at=None, destination__active=True)
+    return clock.unleased() & here & goes
 
 
 def claim(key) -> Delivery | None:
@@ -207,7 +208,11 @@ def where(delivery: Delivery) -> dict:
 
 def why_waiting(delivery: Delivery) -> str:
     """Say why a delivery waits that nothing is wrong with, or ""."""
-    if delivery.state in (State.DELIVERED, State.REFUSED) or delivery.destination.active:
+    if delivery.state in (State.DELIVERED, State.REFUSED):
+        return ""
+    if withdrawn := consents.why_withdrawn(delivery.study.consent):
+        return f"{withdrawn} The delivery to {delivery.destination} waits, and nothing more is sent."
+    if delivery.destination.active:
         return ""
     return f"{delivery.destination} takes no deliveries at present: a manager has switched it off. This one waits."
 

@@ -6,11 +6,11 @@ from django import forms
 from django.http import HttpRequest
 
 from orders.models import Order, Patient
-from policies.consent import Basis, Purpose
+from policies.consent import Basis, Given, Purpose
 from policies.models import Destination, Procedure, Reason, RetentionRule
 from policies.problems import Invalid
 from reconciliation import renaming
-from reconciliation.clearance import Given
+from reconciliation.models import ConsentEvidence
 from reconciliation.renaming import Doubled
 
 OVERRIDE = "override-"  # before the code of a finding, in the name of its field
@@ -66,24 +66,41 @@ class Choice(forms.Form):
 
 
 class Clearance(forms.Form):
-    """Consent as it was given, and the retention rule when it is not the proposed one."""
+    """Consent as it was given, or one given before, and the retention rule when it is not the proposed one."""
 
-    basis = forms.ChoiceField(label="Basis", choices=Basis, error_messages={"required": "Choose one."})
+    again = forms.UUIDField(label="Consent", required=False)
+    basis = forms.ChoiceField(label="Basis", choices=Basis, required=False)
     given_by = forms.CharField(label="Given by", max_length=200, required=False)
+    relation = forms.CharField(label="Relation", max_length=64, required=False)
+    given_on = forms.DateField(label="Given on", required=False)
     evidence = forms.CharField(label="Evidence", required=False)
+    form_number = forms.CharField(label="Form number", max_length=64, required=False)
+    witness = forms.CharField(label="Witness", max_length=200, required=False)
+    scan = forms.FileField(label="Scanned form", required=False)
     scope = forms.MultipleChoiceField(label="May be used for", choices=Purpose, required=False)
     until = forms.DateField(label="Valid until", required=False)
     rule = forms.ModelChoiceField(RetentionRule.objects.filter(active=True), label="Retention", required=False)
     rule_reason = forms.CharField(label="Reason", required=False)
 
-    def given(self) -> Given:
-        said = self.cleaned_data
-        return Given(said["basis"], said["evidence"], said["given_by"], tuple(said["scope"]), said["until"])
+    def clean(self) -> dict:
+        said = super().clean()
+        if "basis" in said and not (said["basis"] or said.get("again")):
+            self.add_error("basis", "Choose one.")
+        return said
+
+    def given(self, scan: ConsentEvidence | None = None) -> Given:
+        said = {name: self.cleaned_data[name] for name in Given._fields}
+        return Given(**said | {"scope": tuple(said["scope"]), "scan": scan})
 
     def overrides(self) -> dict[str, str]:
         """Code of a finding to the reason for going on; a field left empty overrides nothing."""
         fields = {name: text for name, text in self.data.items() if name.startswith(OVERRIDE) and text.strip()}
         return {name.removeprefix(OVERRIDE): text.strip() for name, text in fields.items()}
+
+
+class Withdrawal(forms.Form):
+    given_by = forms.CharField(label="Withdrawn by", max_length=200, required=False)
+    reason = forms.CharField(label="Why", max_length=2000, required=False)
 
 
 class Release(forms.Form):

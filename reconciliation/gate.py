@@ -1,14 +1,12 @@
 """The gate: what must be true in the moment in which a study is released, whatever was true when it was cleared."""
 
-from django.utils import timezone
-
-from reconciliation import local, renaming
+from reconciliation import consents, local, renaming
 from reconciliation.models import Finding, Study
 
 
 def why_shut(study: Study) -> str:
     """Say why this study cannot be released now, or ""."""
-    checks = (_findings, _consent, _local, _other_patient, renaming.why_doubled)
+    checks = (_findings, consents.why_not, _local, _other_patient, renaming.why_doubled)
     return next((shut for check in checks if (shut := check(study))), "")
 
 
@@ -20,12 +18,6 @@ def standing(study: Study) -> list[Finding]:
 def _findings(study: Study) -> str:
     found = standing(study)
     return "Not clear any more: " + " ".join(finding.sentence for finding in found) if found else ""
-
-
-def _consent(study: Study) -> str:
-    until = study.consent and study.consent.until
-    over = until and until < timezone.localdate()
-    return f"The consent ended on {until:%Y-%m-%d}. Undo the mapping and record a new one." if over else ""
 
 
 def _local(study: Study) -> str:

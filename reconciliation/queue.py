@@ -32,6 +32,7 @@ TROUBLE = Case(
     When(Exists(_on_its_way.filter(state=Delivery.State.REFUSED)), then=Value("refused")),
     When(Exists(_on_its_way.filter(state=Delivery.State.QUEUED, attempts__gt=0)), then=Value("delayed")),
     When(Exists(_on_its_way.filter(state__in=UNSENT, destination__active=False)), then=Value("delayed")),
+    When(Q(consent__withdrawn_at__isnull=False), then=Value("delayed")),
     default=Value(""),
 )
 
@@ -57,7 +58,9 @@ def get(user: User, key) -> Study:
         "local_patient",
         "order",
         "mapping",
-        "consent",
+        "consent__study__source",
+        "consent__recorded_by",
+        "consent__withdrawn_by",
         "retention",
         "lease_by",
         "released_by",
@@ -181,4 +184,6 @@ def deliveries(study: Study) -> list[Delivery]:
         "committed": Count("instances", filter=Q(instances__committed_at__isnull=False)),
         "counted": Count("instances", filter=Q(instances__counted_at__isnull=False)),
     }
-    return list(study.deliveries.select_related("destination", "study__source", "mapping").annotate(**counts))
+    return list(
+        study.deliveries.select_related("destination", "study__source", "study__consent", "mapping").annotate(**counts)
+    )

@@ -5,8 +5,8 @@ from django.utils import timezone
 
 from policies import authority, bell
 from policies.models import Destination, Power, Reason, User
-from policies.problems import Invalid
-from reconciliation import lease, links
+from policies.problems import Conflict, Invalid
+from reconciliation import consents, lease, links
 from reconciliation.models import Delivery, Study
 from reconciliation.workflow import move, undecide, why_not
 
@@ -20,6 +20,8 @@ def release(study: Study, *, to: list[Destination], by: User) -> list[Delivery]:
         authority.require(by, Power.RELEASE, source=study.source, destination=destination)
         if not destination.active:
             raise Invalid(f"{destination} takes no deliveries at present. Choose another destination.")
+        if barred := consents.why_not(study, destination=destination):
+            raise Conflict(barred)
     if not to:
         raise Invalid("Choose at least one destination.")
     with transaction.atomic():

@@ -15,6 +15,7 @@ from orders.models import AccessionSequence, Identifier, Merge, Order, OrderSyst
 from policies import roles
 from policies.models import (
     AssigningAuthority,
+    ConsentRule,
     Destination,
     Grant,
     MatchingPolicy,
@@ -26,7 +27,7 @@ from policies.models import (
 )
 from reconciliation import clearance, delivery, intake, keeping, mapping, matching, release, stores
 from reconciliation.dicom.arrival import Door, Origin
-from reconciliation.models import Study
+from reconciliation.models import Instance, Study
 
 count = itertools.count(1)
 CONSENT = clearance.Given(basis="patient", given_by="The patient", evidence="Form 12 of today")
@@ -98,6 +99,10 @@ def rule(**columns) -> RetentionRule:
     return RetentionRule.objects.get_or_create(name=columns.pop("name"), defaults=columns)[0]
 
 
+def consent_rule(name: str = "Care", **columns) -> ConsentRule:
+    return ConsentRule.objects.create(name=name, **{"suffices": ["patient"], **columns})
+
+
 def reason(code: str = "wrong-patient") -> Reason:
     return Reason.objects.get_or_create(code=code, defaults={"sentence": "These are not our patient's images."})[0]
 
@@ -166,6 +171,11 @@ def due(state: str = "delivered", *, days: int = 400, **keywords) -> Study:
     )
     keeping.work_out()
     return Study.objects.get(pk=made.pk)
+
+
+def first_instance(made: Study):
+    """The key of one of its objects."""
+    return Instance.objects.filter(series__study=made).values_list("pk", flat=True).first()
 
 
 def _settle(made: Study, to) -> None:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('policies', '0005_scopes'),
+        ('policies', '0006_consent'),
     ]
 
     operations = [
@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='retentionrule',
             name='category',
-            field=models.CharField(blank=True, choices=[('incorporated', "Incorporated into the patient's record"), ('second opinion', 'Second opinion or comparison'), ('teleradiology', 'Teleradiology (read for others, never linked to priors)')], help_text='Empty: every category.', max_length=16),
+            field=models.CharField(blank=True, choices=[('incorporated', 'Incorporated'), ('second opinion', 'Second opinion'), ('teleradiology', 'Teleradiology')], help_text='Empty: every category.', max_length=16),
         ),
         migrations.AddField(
             model_name='retentionrule',

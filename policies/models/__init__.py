@@ -1,5 +1,6 @@
 """What must hold: people, partners, grants, rules, and the ledger of what was done."""
 
+from policies.models.consent import Basis, ConsentRule, Direction, Evidence, Purpose
 from policies.models.ledger import LedgerHead, LedgerLine
 from policies.models.organisations import Organisation
 from policies.models.partners import (
@@ -32,8 +33,12 @@ __all__ = [
     "MOST_ASSOCIATIONS",
     "AssigningAuthority",
     "AuthorityAlias",
+    "Basis",
     "Category",
+    "ConsentRule",
     "Destination",
+    "Direction",
+    "Evidence",
     "Grant",
     "Intent",
     "LedgerHead",
@@ -44,6 +49,7 @@ __all__ = [
     "Power",
     "Procedure",
     "ProcedureRule",
+    "Purpose",
     "Reason",
     "RetentionRule",
     "Source",

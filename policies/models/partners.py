@@ -231,6 +231,11 @@ class Destination(models.Model):
     offered = models.BooleanField(
         _("ticked by default"), default=False, help_text=_("Offered already ticked when a study is released.")
     )
+    outside = models.BooleanField(
+        _("another organisation's"),
+        default=False,
+        help_text=_("What goes there is handed out: the consent rules for that are asked."),
+    )
     active = models.BooleanField(default=True, help_text=_("An inactive destination is not offered."))
 
     class Meta:

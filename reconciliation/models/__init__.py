@@ -1,6 +1,7 @@
 """Outside studies and what was decided about them."""
 
-from reconciliation.models.decisions import Consent, Finding, Lookout, Mapping, Proposal, StudyKey
+from reconciliation.models.consents import Consent, ConsentEvidence
+from reconciliation.models.decisions import Finding, Lookout, Mapping, Proposal, StudyKey
 from reconciliation.models.deliveries import Commitment, DeliveredInstance, Delivery
 from reconciliation.models.expiry import Deletion, DeletionProof, LegalHold
 from reconciliation.models.studies import Instance, Series, Study, Submission, Unreadable
@@ -8,6 +9,7 @@ from reconciliation.models.studies import Instance, Series, Study, Submission, U
 __all__ = [
     "Commitment",
     "Consent",
+    "ConsentEvidence",
     "Deletion",
     "DeletionProof",
     "DeliveredInstance",

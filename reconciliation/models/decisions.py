@@ -7,7 +7,6 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from policies.consent import Basis
 from policies.models import Intent
 from reconciliation.models.studies import Study
 
@@ -123,19 +122,3 @@ class Finding(models.Model):
     def is_open(self) -> bool:
         """Whether it still stands in the way of clearance. What blocks is not overridden, but may be settled."""
         return self.severity != self.Severity.WARN and self.overridden_by_id is None
-
-
-class Consent(models.Model):
-    """On what basis the images may be kept and used, by whom it was given and recorded, and the evidence."""
-
-    study = models.ForeignKey(Study, models.PROTECT, related_name="consents")
-    basis = models.CharField(max_length=16, choices=Basis)
-    given_by = models.CharField(max_length=200, blank=True)
-    scope = models.JSONField(default=list)
-    evidence = models.TextField()
-    until = models.DateField(null=True)
-    recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
-    recorded_at = models.DateTimeField()
-
-    def __str__(self):
-        return self.get_basis_display()

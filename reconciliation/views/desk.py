@@ -6,10 +6,23 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST
 
 from policies import authority
+from policies.consent import Given
 from policies.models import Power
-from reconciliation import category, clearance, delivery, intake, mapping, matching, ordering, queue, release
+from reconciliation import (
+    category,
+    clearance,
+    consents,
+    delivery,
+    evidence,
+    intake,
+    mapping,
+    matching,
+    ordering,
+    queue,
+    release,
+)
 from reconciliation.forms import Again, Choice, Clearance, Generation, Rejection, Release, read, version
-from reconciliation.models import Delivery, Mapping, Study
+from reconciliation.models import Consent, Delivery, Mapping, Study
 from reconciliation.templatetags.shown import day, person
 from reconciliation.views.study import after
 
@@ -77,11 +90,11 @@ def map_again(request: HttpRequest, key) -> HttpResponse:
 
 @require_POST
 def clear(request: HttpRequest, key) -> HttpResponse:
-    study, form = _seen(request, key), Clearance(request.POST)
+    study, form = _seen(request, key), Clearance(request.POST, request.FILES)
     said = read(form)
     clearance.clear(
         study,
-        consent=form.given(),
+        consent=_consent(request, study, form),
         by=request.user,
         rule=said["rule"],
         rule_reason=said["rule_reason"],
@@ -90,6 +103,14 @@ def clear(request: HttpRequest, key) -> HttpResponse:
     another = authority.why_not(request.user, Power.RELEASE, source=study.source)
     messages.success(request, f"Cleared. {'It waits for a releasing officer.' if another else 'It can be released.'}")
     return after(request, study, "clear")
+
+
+def _consent(request: HttpRequest, study: Study, form: Clearance) -> Given | Consent:
+    """As it was typed, with its scan kept first; or one given before, chosen by a click."""
+    if again := form.cleaned_data["again"]:
+        return consents.get_again(study, again, among=queue.visible_to(request.user))
+    file = form.cleaned_data["scan"]
+    return form.given(evidence.keep(study, file, by=request.user) if file else None)
 
 
 @require_POST

@@ -12,7 +12,6 @@ from orders import outbound
 from orders.models import Order, Patient
 from orders.patients import root
 from policies import audit, authority
-from policies.consent import Basis, Purpose
 from policies.models import Category, Destination, Intent, Power, Procedure, Reason, RetentionRule, User
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.matching import Class
@@ -21,6 +20,7 @@ from reconciliation import (
     asking,
     category,
     clearance,
+    consents,
     delivery,
     forms,
     keeping,
@@ -33,7 +33,7 @@ from reconciliation import (
     workflow,
 )
 from reconciliation.models import Deletion, Delivery, Finding, Study
-from reconciliation.views import cards, news, pictures, rewriting, searches
+from reconciliation.views import cards, consent, news, pictures, rewriting, searches
 
 State = Study.State
 LIVE = (Deletion.State.APPROVED, Deletion.State.DELETING)
@@ -227,6 +227,7 @@ def _decided(request: HttpRequest, study: Study, choice: str) -> dict:
         "told": _told(study),
         **_evidence(study),
         **_changed(study),
+        **consent.standing(request, study),
     }
     return decided | _keeping(request, study)
 
@@ -276,8 +277,7 @@ def _to_clear(request: HttpRequest, study: Study, choice: str) -> dict:
     proposal = keeping.decide(study)
     rule = clearance.proposed_rule(study)
     return _decided(request, study, choice) | {
-        "bases": Basis.choices,
-        "purposes": Purpose.choices,
+        **consent.asked(request, study),
         "proposed_rule": rule,
         "proposal": proposal,
         "rules": RetentionRule.objects.filter(active=True),
@@ -288,7 +288,12 @@ def _to_release(request: HttpRequest, study: Study, choice: str) -> dict:
     everywhere = str(workflow.why_not(study, "release", request.user) or "")
     asked = {"source": study.source}
     where = [
-        (place, authority.why_not(request.user, Power.RELEASE, destination=place, **asked) or everywhere)
+        (
+            place,
+            authority.why_not(request.user, Power.RELEASE, destination=place, **asked)
+            or everywhere
+            or consents.why_not(study, destination=place),
+        )
         for place in Destination.objects.filter(active=True)
     ]
     return _decided(request, study, choice) | {"places": where, "nowhere": all(barred for _place, barred in where)}

@@ -1,0 +1,82 @@
+"""The consent of a study on its page: what policy asks, what was recorded, its withdrawal, and the scanned form."""
+
+from django.contrib import messages
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from policies import audit
+from policies.models import Basis, Purpose, User
+from reconciliation import consents, evidence, queue, withdrawal
+from reconciliation.forms import Withdrawal, read
+from reconciliation.models import ConsentEvidence, Study
+
+
+def asked(request: HttpRequest, study: Study) -> dict:
+    """What the form of clearance shows before anything is typed."""
+    decisions = consents.asked(study, Purpose.values)
+    care = decisions[Purpose.CARE]
+    free = any(decision.is_enough(Basis.NONE) for decision in decisions.values())
+    bases = [(value, label, care.is_enough(value)) for value, label in Basis.choices if value != Basis.NONE or free]
+    return {
+        "bases": bases,
+        "first_basis": Basis.TREATMENT if care.rule and care.is_enough(Basis.TREATMENT) else bases[0][0],
+        "purposes": Purpose.choices,
+        "consent_asked": consents.said(decisions),
+        "proof_asked": any(decision.rule and decision.rule.evidence != "any" for decision in decisions.values()),
+        "today": timezone.localdate(),
+        "reusable": consents.reusable(study, queue.visible_to(request.user)),
+    }
+
+
+def standing(request: HttpRequest, study: Study) -> dict:
+    """What the page says of a consent that was recorded, and what has gone out on the strength of a withdrawn one."""
+    if study.consent is None:
+        return {}
+    found = {"may_not_withdraw": withdrawal.why_not(study.consent, request.user)}
+    if study.consent.withdrawn_at:
+        found["gone_out"] = consents.gone_out(study.consent, queue.visible_to(request.user))
+        found["to_do"] = withdrawal.TO_DO
+    return found
+
+
+@require_POST
+def withdraw(request: HttpRequest, key) -> HttpResponse:
+    """Record that the consent of this study was withdrawn; the page then shows what has gone out already."""
+    study = queue.get(request.user, key)
+    said = read(Withdrawal(request.POST))
+    consent = withdrawal.of(study)
+    stopped = withdrawal.withdraw(consent, by=request.user, reason=said["reason"], given_by=said["given_by"])
+    more = f" {len(stopped)} studies rest on it." if len(stopped) > 1 else ""
+    messages.success(request, f"The consent is withdrawn: what has not been sent stays here.{more}")
+    if not request.htmx:
+        return redirect("study", study.pk)
+    response = HttpResponse(status=204)
+    response["HX-Refresh"] = "true"
+    return response
+
+
+@require_GET
+def scan(request: HttpRequest, key, evidence_key) -> HttpResponse:
+    """The scanned form, as a download alone."""
+    study = queue.get(request.user, key)
+    try:
+        return download(study, evidence_key, by=request.user)
+    except FileNotFoundError:
+        return render(request, "404.html", status=404)
+
+
+def download(study: Study, key, *, by: User) -> FileResponse:
+    """A form that was kept for the study, or proves the consent that it rests on; who looked at it is in the ledger."""
+    kept = get_object_or_404(ConsentEvidence, pk=key)
+    if kept.study_id != study.pk and (study.consent is None or study.consent.scan_id != kept.pk):
+        raise Http404
+    file = evidence.path(kept.digest).open("rb")
+    audit.record(by, "read consent form", study, detail={"digest": kept.digest})
+    name = f"consent-{kept.digest[:12]}.{kept.get_media_type_display().lower()}"
+    response = FileResponse(file, as_attachment=True, filename=name, content_type=kept.media_type)
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response["Cache-Control"] = "private, no-store"
+    return response
