@@ -57,6 +57,9 @@ DELIVERY_LEASE_SECONDS = env.int("IMGSHARE_DELIVERY_LEASE_SECONDS", 600)
 JOB_SECONDS = env.int("IMGSHARE_JOB_SECONDS", 6 * 3600)
 LOOKUP_SECONDS = env.int("IMGSHARE_LOOKUP_SECONDS", 900)  # between two look-ups for one study
 
+# Kinds of rules that change only with the approval of a second person: model names, like grant,retentionrule.
+POLICY_APPROVAL = env.list("IMGSHARE_POLICY_APPROVAL", [])
+
 DEBUG = env.bool("IMGSHARE_DEBUG", False)
 ALLOWED_HOSTS = env.list("IMGSHARE_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("IMGSHARE_TRUSTED_ORIGINS", [])

@@ -18,6 +18,7 @@ MANAGED = {
     "policies": [
         *("source", "destination", "procedure", "procedurerule", "retentionrule", "reason"),
         *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight"),
+        *("policydraft", "policyversion"),
     ],
     "orders": [
         *("patient", "identifier", "order", "accessionsequence", "ordersystem", "notice"),

@@ -24,6 +24,7 @@ from policies.models.policy import (
     RetentionRule,
     iso_period,
 )
+from policies.models.versions import PolicyDraft, PolicyVersion
 
 __all__ = [
     "LOOPBACK",
@@ -38,6 +39,8 @@ __all__ = [
     "LedgerLine",
     "MatchingPolicy",
     "MatchingWeight",
+    "PolicyDraft",
+    "PolicyVersion",
     "Power",
     "Procedure",
     "ProcedureRule",
