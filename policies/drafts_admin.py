@@ -60,7 +60,7 @@ class PolicyDrafts(LookedAt):
 
     def get_urls(self):
         view = self.admin_site.admin_view(self.step)
-        return [path("<uuid:key>/<str:verb>/", view, name="policies_policydraft_step"), *super().get_urls()]
+        return [path("<uuid:key>/step/<str:verb>/", view, name="policies_policydraft_step"), *super().get_urls()]
 
     def change_view(self, request, object_id, form_url="", extra_context=None):
         draft = self.get_object(request, object_id)

@@ -205,8 +205,8 @@ class Versioned(admin.ModelAdmin):
         return TemplateResponse(request, "admin/policies/effects.html", context)
 
     def _changes(self, wanted: Wanted) -> list[versions.Difference]:
-        before = versions.newest(wanted.kind, wanted.key)
-        return versions.differences(wanted.model, before and before.columns, wanted.columns)
+        before = wanted.model._base_manager.filter(pk=wanted.key or None).first()
+        return versions.differences(wanted.model, before and versions.columns_of(before), wanted.columns)
 
     def delete_view(self, request, object_id, extra_context=None):
         """What needs approval is deleted by a draft, too."""

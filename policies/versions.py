@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -86,7 +87,7 @@ def built(model: type[models.Model], key: str, columns: dict[str, Any]) -> model
     """The row that these columns say, not saved. Columns that a kind has no more are left out."""
     fields = {field.attname: field for field in model._meta.concrete_fields}
     known = {name: fields[name].to_python(value) for name, value in columns.items() if name in fields}
-    return model(pk=model._meta.pk.to_python(key), **known)
+    return model(pk=model._meta.pk.to_python(key) if key else None, **known)
 
 
 def newest(kind: str, key) -> PolicyVersion | None:
@@ -137,7 +138,8 @@ def _write(obj: models.Model, columns: dict | None, *, by: User | None, **said) 
 
 def now(model: type[models.Model]) -> Iterable[models.Model]:
     """The rules of a kind as they are."""
-    return model._base_manager.all()
+    pointed = [field.name for field in model._meta.concrete_fields if field.many_to_one or field.one_to_one]
+    return model._base_manager.select_related(*pointed) if pointed else model._base_manager.all()
 
 
 def on(model: type[models.Model], moment: datetime) -> list[models.Model]:
@@ -149,24 +151,22 @@ def on(model: type[models.Model], moment: datetime) -> list[models.Model]:
 
 def of(moment: datetime) -> Rules:
     """The rules of a moment, each kind read once."""
-    read: dict[type[models.Model], list[models.Model]] = {}
-
-    def rules(model: type[models.Model]) -> list[models.Model]:
-        if model not in read:
-            read[model] = on(model, moment)
-        return read[model]
-
-    return rules
+    return cache(lambda model: on(model, moment))
 
 
-def adopt(*, by: User | None = None, why: str) -> int:
-    """Give every rule that has no version its first; how many had none."""
-    done = 0
-    for model in KINDS:
-        known = set(PolicyVersion.objects.filter(kind=kind_of(model)).values_list("key", flat=True))
+def adopt(*kinds: type[models.Model], by: User | None = None, why: str) -> int:
+    """Give every rule (of these kinds) that has no version its first; how many had none."""
+    made, moment = [], timezone.now()
+    for model in kinds or KINDS:
+        kind = kind_of(model)
+        known = set(PolicyVersion.objects.filter(kind=kind).values_list("key", flat=True))
         for row in now(model):
-            done += str(row.pk) not in known and keep(row, by=by, why=why) is not None
-    return done
+            if str(row.pk) not in known:
+                said = {"kind": kind, "key": str(row.pk), "number": 1, "title": str(row)[:250]}
+                said |= {"columns": columns_of(row), "made_at": moment, "effective_from": moment}
+                made.append(PolicyVersion(**said, made_by=by, why=why))
+    PolicyVersion.objects.bulk_create(made)
+    return len(made)
 
 
 def strays() -> list[str]:

@@ -10,7 +10,7 @@ from policies import authority, retention
 from policies.consent import require_sufficient
 from policies.models import Power, RetentionRule, User
 from policies.problems import Conflict, Invalid
-from reconciliation import gate, lease
+from reconciliation import gate, lease, replay
 from reconciliation.models import Consent, Finding, Study
 from reconciliation.workflow import move, why_not
 
@@ -47,6 +47,7 @@ def clear(
     with transaction.atomic():
         _override(study, overrides or {}, by=by)
         _require_nothing_open(study, by=by)
+        replay.note(study, "retention", "quality")
         now = timezone.now()
         given = Consent.objects.create(
             study=study, recorded_by=by, recorded_at=now, **consent._asdict() | {"scope": list(consent.scope)}

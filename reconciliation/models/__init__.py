@@ -1,5 +1,6 @@
 """Outside studies and what was decided about them."""
 
+from reconciliation.models.decided import Decided
 from reconciliation.models.decisions import Consent, Finding, Lookout, Mapping, Proposal, StudyKey
 from reconciliation.models.deliveries import Commitment, DeliveredInstance, Delivery
 from reconciliation.models.studies import Instance, Series, Study, Submission, Unreadable
@@ -7,6 +8,7 @@ from reconciliation.models.studies import Instance, Series, Study, Submission, U
 __all__ = [
     "Commitment",
     "Consent",
+    "Decided",
     "DeliveredInstance",
     "Delivery",
     "Finding",
