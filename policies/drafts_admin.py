@@ -1,5 +1,7 @@
 """The managers' pages of drafts, and of every version of every rule."""
 
+from functools import partial
+
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -8,7 +10,7 @@ from django.urls import NoReverseMatch, path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from policies import drafts, versions
+from policies import drafts, exchange_admin, versions
 from policies.models import PolicyDraft, PolicyVersion
 from policies.problems import Problem
 from policies.recorded import LookedAt
@@ -130,6 +132,21 @@ class PolicyVersions(LookedAt):
     list_select_related = ["made_by"]
     search_fields = ["title", "why", "key"]
     date_hierarchy = "effective_from"
+    change_list_template = "admin/policies/versions.html"
+
+    def get_urls(self):
+        export = self.admin_site.admin_view(self.export)
+        import_ = self.admin_site.admin_view(partial(exchange_admin.import_, self))
+        return [
+            path("export/", export, name="policies_policyversion_export"),
+            path("import/", import_, name="policies_policyversion_import"),
+            *super().get_urls(),
+        ]
+
+    def export(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return exchange_admin.export(request)
 
     @admin.display(description=_("kind"))
     def kind_of_rule(self, version):

@@ -1,6 +1,7 @@
 """The managers' pages keep versions: why is asked for, drafts wait, old versions come back."""
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from policies import versions
@@ -184,3 +185,37 @@ def test_the_desk_takes_no_steps(rule, manager):
     assert signed_in(staff("desk")).post(step).status_code == 403
     assert signed_in(staff("auditor")).post(step).status_code == 302
     assert period() == "P1Y"
+
+
+EXPORT, IMPORT = "admin:policies_policyversion_export", "admin:policies_policyversion_import"
+
+
+def sent(who, text: str):
+    form = {"file": SimpleUploadedFile("policies.yaml", text.encode()), "why": "Reviewed."}
+    return signed_in(who).post(reverse(IMPORT), form)
+
+
+def test_a_file_is_looked_at_before_it_changes_anything(rule, manager):
+    exported = signed_in(manager).get(reverse(EXPORT)).content.decode()
+    edited = exported.replace("period: P1Y", "period: P5Y")
+    shown = text(sent(manager, edited))
+
+    assert "Changed: retention rule Outside studies" in shown
+    assert period() == "P1Y"
+
+    signed_in(manager).post(reverse(IMPORT), {"text": edited, "why": "Reviewed.", "_confirmed": "1"})
+    assert period() == "P5Y"
+
+
+@pytest.mark.parametrize("body", ["sauce: []", "source: ["])
+def test_a_file_that_is_not_understood_says_where(rule, manager, body):
+    assert "Line 1" in text(sent(manager, body))
+
+
+def test_nobody_imports_what_they_may_not_change(rule, manager):
+    shown = text(sent(manager, "grant: []"))
+
+    assert "Your role may not change this" in shown
+    assert Grant.objects.exists()
+    assert signed_in(staff("auditor")).get(reverse(IMPORT)).status_code == 403
+    assert signed_in(staff("desk")).get(reverse(EXPORT)).status_code == 403
