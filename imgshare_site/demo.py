@@ -22,7 +22,7 @@ from pydicom.dataset import Dataset
 
 from imgshare_site import archive
 from orders.models import AccessionSequence, Order, Patient
-from policies import audit, roles
+from policies import audit, roles, versions
 from policies.models import (
     AssigningAuthority,
     Destination,
@@ -124,6 +124,7 @@ def _archive_of_today() -> None:
     ours, made = Destination.objects.get_or_create(ae_title=archive.AE_TITLE, defaults=new | here)
     if not made and ours.host == here["host"]:
         Destination.objects.filter(pk=ours.pk).update(**here)
+        versions.keep(ours, by=None, why="The port of this run.")
 
 
 def _people() -> None:
@@ -162,6 +163,7 @@ def _policies() -> None:
     pacs = Destination.objects.get(ae_title=archive.AE_TITLE)
     for power, to in [(Power.VIEW, None), (Power.RECONCILE, None), (Power.RELEASE, pacs)]:
         Grant.objects.get_or_create(group=night, power=power, source=clinic, destination=to)
+    versions.adopt(why="Part of the demo.")
 
 
 # --- our patients and orders -----------------------------------------------------------------------------------------

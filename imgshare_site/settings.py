@@ -69,6 +69,9 @@ DELETION_GRACE_SECONDS = env.int("IMGSHARE_DELETION_GRACE_SECONDS", 7 * 86400)  
 VIEWED_LATELY_SECONDS = env.int("IMGSHARE_VIEWED_LATELY_SECONDS", 30 * 86400)  # what was viewed is not deleted so long
 LOOKUP_SECONDS = env.int("IMGSHARE_LOOKUP_SECONDS", 900)  # between two look-ups for one study
 
+# Kinds of rules that change only with the approval of a second person: model names, like grant,retentionrule.
+POLICY_APPROVAL = env.list("IMGSHARE_POLICY_APPROVAL", [])
+
 DEBUG = env.bool("IMGSHARE_DEBUG", False)
 ALLOWED_HOSTS = env.list("IMGSHARE_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("IMGSHARE_TRUSTED_ORIGINS", [])

@@ -2,22 +2,26 @@
 
 from django.contrib import admin
 
-from policies import audit
+from policies import audit, versions
+from policies.versioned import DELETED, Versioned
 
 
-class Recorded(admin.ModelAdmin):
-    """Every change of a policy is in the ledger, with the old and the new values."""
+class Recorded(Versioned):
+    """Every change of a policy is in the ledger, with the old and the new values; of a rule a version is kept too."""
 
     def save_model(self, request, obj, form, change):
         before = type(obj).objects.filter(pk=obj.pk).values(*form.changed_data).first() if change else None
         super().save_model(request, obj, form, change)
         after = {name: form.cleaned_data[name] for name in form.changed_data}
         detail = {"old": _plain(before or {}), "new": _plain(after)}
-        audit.record(request.user, "change" if change else "add", obj, detail=detail)
+        audit.record(request.user, "change" if change else "add", obj, reason=self.why(form), detail=detail)
 
     def delete_model(self, request, obj):
         audit.record(request.user, "delete", obj)
-        super().delete_model(request, obj)
+        if type(obj) in versions.KINDS:
+            versions.remove(obj, by=request.user, why=str(DELETED))
+        else:
+            super().delete_model(request, obj)
 
     def delete_queryset(self, request, queryset):
         for obj in queryset:

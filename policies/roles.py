@@ -3,6 +3,7 @@
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
+from policies import versions
 from policies.models import Grant, Power
 
 GRANTS = {
@@ -19,6 +20,7 @@ MANAGED = {
         *("organisation", "source", "sourcesystem", "destination"),
         *("procedure", "procedurerule", "retentionrule", "consentrule", "reason"),
         *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight"),
+        *("policydraft", "policyversion"),
     ],
     "orders": [
         *("patient", "identifier", "order", "accessionsequence", "ordersystem", "notice"),
@@ -37,6 +39,7 @@ def install() -> dict[str, Group]:
         if created:
             Grant.objects.bulk_create(Grant(group=group, power=power) for power in powers)
         groups[name] = group
+    versions.adopt(Grant, why="A standard role.")
     # Who may do what is the administrator's to say: managers see the grants, and cannot widen their own.
     grants = Permission.objects.filter(content_type__app_label="policies", codename="view_grant")
     groups["Managers"].permissions.set([*_permissions("add", "change", "view", "delete"), *grants])

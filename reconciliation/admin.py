@@ -1,5 +1,6 @@
 """The managers' pages that look at studies too."""
 
+from reconciliation import whatif  # noqa: F401 - tells the pages of rules what a change would do
 from reconciliation.matching_admin import MatchingPolicies
 from reconciliation.ordering_admin import CancellableOrders, ProcedureRules
 

@@ -7,7 +7,7 @@ from policies import authority, retention
 from policies.consent import Given, holds_until, require_sufficient
 from policies.models import Power, RetentionRule, User
 from policies.problems import Conflict, Invalid
-from reconciliation import consents, gate, keeping, lease
+from reconciliation import consents, gate, keeping, lease, replay
 from reconciliation.models import Consent, Finding, Study
 from reconciliation.workflow import move, why_not
 
@@ -38,6 +38,7 @@ def clear(
     with transaction.atomic():
         _override(study, overrides or {}, by=by)
         _require_nothing_open(study, by=by)
+        replay.note(study, "retention", "quality")
         given = _taken_again(study, consent) if columns is None else _recorded(study, by=by, **columns)
         move(
             study,

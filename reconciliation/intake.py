@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from policies import audit
+from policies import audit, versions
 from policies.models import Source
 from reconciliation import asking, filing, quality, recognition, stores
 from reconciliation.dicom.arrival import Origin
@@ -129,7 +129,12 @@ def source_of(key: str) -> Source:
     """The source that the door named; bytes of one that is no longer known are kept under a name that says so."""
     known = Source.objects.filter(pk=key).first() if key else None
     unknown = {"issuer": "UNKNOWN", "active": False}
-    return known or Source.objects.get_or_create(name="Unknown source", defaults=unknown)[0]
+    if known:
+        return known
+    found, made = Source.objects.get_or_create(name="Unknown source", defaults=unknown)
+    if made:
+        versions.keep(found, by=None, why="Bytes came of a source that is not known.")
+    return found
 
 
 def close(submission: Submission) -> None:

@@ -18,7 +18,7 @@ from policies.rules import objections as rules
 from policies.rules.coercion import Change
 from policies.rules.matching import Match
 from policies.rules.quality import Found
-from reconciliation import gate, links, local, matching, parts, renaming, stores
+from reconciliation import gate, links, local, matching, parts, renaming, replay, stores
 from reconciliation.dicom import header
 from reconciliation.models import Finding, Instance, Mapping, Study
 from reconciliation.workflow import move, undecide, why_not
@@ -100,6 +100,7 @@ def apply(
             by_policy=said_of(policy) if policy else "",
             made_at=timezone.now(),
         )
+        replay.note(study, "procedure", "matching")
         decided = {"mapping": mapping, "local_patient": patient, "order": order, "intent": intent}
         told = _told(study, mapping, match, against)
         move(study, "map", by=by, reason=mapping.by_policy, detail=told, **decided)

@@ -74,10 +74,8 @@ class MatchingPolicies(Recorded):
         return format_html('<a href="{}">{}</a>', address, _("Rehearse it on past studies"))
 
     def save_model(self, request, obj, form, change):
-        if not obj.automatic:
-            obj.approved_by = obj.approved_at = None
-        elif form.changed_data or not obj.approved_by_id:
-            obj.approved_by, obj.approved_at = request.user, timezone.now()
+        if form.changed_data or not obj.approved_by_id:
+            obj.signed_by(request.user, timezone.now())
         super().save_model(request, obj, form, change)
         if obj.automatic and form.changed_data:
             said = {name: str(getattr(obj, name)) for name in ("least_probability", "least_margin", "intent")}

@@ -6,10 +6,11 @@ from django.db import transaction
 
 from orders import generation
 from orders.models import Order, Patient
-from policies import procedures
+from policies import procedures, versions
 from policies.models import Procedure, User
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.procedures import Outside
+from policies.versions import Rules
 from reconciliation import matching, stores
 from reconciliation.dicom import header
 from reconciliation.models import Instance, Study
@@ -27,23 +28,29 @@ class Proposed(NamedTuple):
 
 def proposed_procedure(study: Study) -> Proposed:
     """By the procedure map; where no line fits, the only procedure for its modality."""
-    chosen = procedures.choose(outside(study))
+    return proposed_for(outside(study))
+
+
+def proposed_for(facts: Outside, among: Rules = versions.now) -> Proposed:
+    """The same from what the map looks at, by the rules of now or of another day."""
+    chosen = procedures.choose(facts, among)
     if chosen.procedure:
         return Proposed(chosen.procedure, f"By the procedure map: {chosen.why}")
-    fitting = list(Procedure.objects.filter(active=True, modality__in=study.modalities)[:2])
+    fitting = [row for row in among(Procedure) if row.active and row.modality in facts.modalities]
     if len(fitting) == 1:
         return Proposed(fitting[0], f"The only procedure for {fitting[0].modality}; no line of the procedure map fits.")
     return Proposed(None, chosen.why)
 
 
-def outside(study: Study) -> Outside:
+def outside(study: Study, *among: Rules) -> Outside:
     """What the map looks at. The sender's codes are read from the first object, and only when a line asks for them."""
+    asked = any(procedures.asks_for_codes(rules) for rules in among or [versions.now])
     return Outside(
         source=str(study.source_id),
         modalities=tuple(study.modalities),
         body_parts=tuple(study.body_parts),
         description=study.study_description,
-        codes=_codes(study) if procedures.asks_for_codes() else (),
+        codes=_codes(study) if asked else (),
     )
 
 

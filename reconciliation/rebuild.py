@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from policies import versions
 from policies.models import Source
 from reconciliation import filing, intake, inventory, recognition, stores
 from reconciliation.dicom.arrival import Origin
@@ -88,7 +89,9 @@ def _source(said: dict[str, str]) -> Source:
     if title and Source.objects.filter(ae_title=title).exists():
         title = None
     facts = {"name": said["name"], "issuer": said["issuer"], "ae_title": title}
-    return Source.objects.create(pk=said["key"], active=False, **facts)
+    made = Source.objects.create(pk=said["key"], active=False, **facts)
+    versions.keep(made, by=None, why="Rebuilt from the vault.")
+    return made
 
 
 def _untold() -> Iterator[str]:

@@ -3,6 +3,7 @@
 import logging
 
 from orders import outbound
+from policies import drafts
 from reconciliation import asking, automatic, commitment, deletion, delivery, intake, keeping, matching
 
 log = logging.getLogger(__name__)
@@ -26,11 +27,12 @@ def hear(transaction_uid: str) -> None:
 
 
 def sweep() -> dict[str, int]:
-    """The minute hand: settle, propose, match, tell, send, hear, prove, ask and delete what is due.
+    """The minute hand: drafts in force, settle, propose, match, tell, send, hear, prove, ask and delete what is due.
 
     One bad row never stops it.
     """
     return {
+        "in_force": _each(drafts.due(), drafts.apply, counts=bool),
         "settled": _each(intake.quiet(), intake.settle),
         "proposed": _each(matching.stale(), matching.propose),
         "matched": _each(automatic.due(), automatic.match, counts=bool),

@@ -27,6 +27,7 @@ from policies.models.policy import (
     RetentionRule,
     iso_period,
 )
+from policies.models.versions import PolicyDraft, PolicyVersion
 
 __all__ = [
     "LOOPBACK",
@@ -46,6 +47,8 @@ __all__ = [
     "MatchingPolicy",
     "MatchingWeight",
     "Organisation",
+    "PolicyDraft",
+    "PolicyVersion",
     "Power",
     "Procedure",
     "ProcedureRule",

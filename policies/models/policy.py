@@ -204,3 +204,7 @@ class MatchingPolicy(models.Model):
 
     def __str__(self):
         return f"{self.source}: {'automatic' if self.automatic else 'by a person'}"
+
+    def signed_by(self, person, at) -> None:
+        """Whoever puts an automatic policy in force approves it; one that is not automatic is nobody's."""
+        self.approved_by, self.approved_at = (person, at) if self.automatic else (None, None)

@@ -1,6 +1,7 @@
 """Outside studies and what was decided about them."""
 
 from reconciliation.models.consents import Consent, ConsentEvidence
+from reconciliation.models.decided import Decided
 from reconciliation.models.decisions import Finding, Lookout, Mapping, Proposal, StudyKey
 from reconciliation.models.deliveries import Commitment, DeliveredInstance, Delivery
 from reconciliation.models.expiry import Deletion, DeletionProof, LegalHold
@@ -10,6 +11,7 @@ __all__ = [
     "Commitment",
     "Consent",
     "ConsentEvidence",
+    "Decided",
     "Deletion",
     "DeletionProof",
     "DeliveredInstance",

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from orders.models import Patient
-from policies import audit, domains
+from policies import audit, domains, versions
 from policies.models import MatchingWeight
 from policies.rules import learning
 from policies.rules.fields import NO_SHARES, PERSON, judge_persons
@@ -79,6 +79,7 @@ def _by_chance(decisions: list[Mapping]):
 def _save(learned: list[Learned], *, decisions: int) -> None:
     for row in learned:
         said = {"m": row.m, "u": row.u, "decisions": row.decisions}
-        MatchingWeight.objects.update_or_create(field=row.field, level=row.level, defaults=said)
+        weight, _made = MatchingWeight.objects.update_or_create(field=row.field, level=row.level, defaults=said)
+        versions.keep(weight, by=None, why=f"Learned from {decisions} decisions.")
     detail = {"decisions": decisions, "weights": [[row.field, row.level, row.m, row.u] for row in learned]}
     audit.record(audit.PORTAL, "learn", "matching weights", detail=detail)

@@ -1,0 +1,173 @@
+"""Drafts of rules: written, submitted, approved by a second person where that is asked for, in force on their day."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, models, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from policies import audit, authority, versions
+from policies.models import PolicyDraft, Power, User
+from policies.problems import Conflict, Denied
+
+State = PolicyDraft.State
+WAITING = (State.DRAFT, State.SUBMITTED, State.APPROVED)
+
+
+class Wanted(NamedTuple):
+    """What a rule shall say; columns None: it shall be deleted. Without a key the database gives it one."""
+
+    model: type[models.Model]
+    key: str
+    columns: dict[str, Any] | None
+    title: str
+
+    @classmethod
+    def of(cls, row: models.Model, *, deleted: bool = False) -> "Wanted":
+        """What a row says that is filled in and not saved."""
+        columns = None if deleted else versions.columns_of(row)
+        return cls(type(row), str(row.pk or ""), columns, str(row)[:250])
+
+    @property
+    def kind(self) -> str:
+        return versions.kind_of(self.model)
+
+
+def needs_approval(model: type[models.Model]) -> bool:
+    """Whether rules of this kind change only with the approval of a second person."""
+    return model._meta.model_name in settings.POLICY_APPROVAL
+
+
+def write(wanted: Wanted, *, by: User, why: str, effective_from: datetime | None = None) -> PolicyDraft:
+    newest = versions.newest(wanted.kind, wanted.key)
+    with transaction.atomic():
+        draft = PolicyDraft.objects.create(
+            kind=wanted.kind,
+            key=wanted.key,
+            title=wanted.title,
+            columns=wanted.columns,
+            based_on=newest.number if newest else 0,
+            made_by=by,
+            why=why,
+            effective_from=effective_from,
+            needs_approval=needs_approval(wanted.model),
+        )
+        audit.record(by, "draft", draft, reason=why, detail={"changes": told(draft)})
+    return draft
+
+
+def change(wanted: Wanted, *, by: User, why: str, effective_from: datetime | None = None) -> PolicyDraft:
+    """Write and submit: it is in force at once, unless it waits for its day or for a second person."""
+    draft = write(wanted, by=by, why=why, effective_from=effective_from)
+    submit(draft, by=by)
+    return draft
+
+
+def submit(draft: PolicyDraft, *, by: User) -> None:
+    to = State.SUBMITTED if draft.needs_approval else State.APPROVED
+    _move(draft, "submit", State.DRAFT, to, by=by, problem="")
+    if draft.state == State.APPROVED and _is_due(draft):
+        apply(draft, by=by)
+
+
+def approve(draft: PolicyDraft, *, by: User) -> None:
+    """Raises `Denied` for who may not approve policy, or wrote it; `Conflict` when it does not wait for approval."""
+    if barred := why_not_approve(draft, by):
+        raise Denied(barred)
+    _move(draft, "approve", State.SUBMITTED, State.APPROVED, by=by, approved_by=by, approved_at=timezone.now())
+    if _is_due(draft):
+        apply(draft, by=by)
+
+
+def withdraw(draft: PolicyDraft, *, by: User) -> None:
+    if draft.state not in WAITING:
+        raise Conflict(f"This draft is {draft.get_state_display().lower()}. It cannot be withdrawn.")
+    _move(draft, "withdraw", draft.state, State.WITHDRAWN, by=by)
+
+
+def why_not_approve(draft: PolicyDraft, by: User) -> str:
+    """Say why this person may not approve it, or ""."""
+    if barred := authority.why_not(by, Power.APPROVE_POLICY):
+        return barred
+    return "You wrote this draft. A second person approves it." if by.pk == draft.made_by_id else ""
+
+
+def _move(draft: PolicyDraft, verb: str, origin: str, to: str, *, by: User, **columns) -> None:
+    with transaction.atomic():
+        if not PolicyDraft.objects.filter(pk=draft.pk, state=origin).update(state=to, **columns):
+            draft.refresh_from_db()
+            raise Conflict(f"This draft is {draft.get_state_display().lower()} by now. Look at it again.")
+        audit.record(by, f"{verb} draft", draft, reason=draft.why)
+    draft.refresh_from_db()
+
+
+def due() -> list[PolicyDraft]:
+    """The drafts whose day has come."""
+    come = Q(effective_from=None) | Q(effective_from__lte=timezone.now())
+    rows = PolicyDraft.objects.filter(come, state=State.APPROVED).select_related("made_by", "approved_by")
+    return list(rows.order_by(F("effective_from").asc(nulls_first=True), "made_at"))
+
+
+def _is_due(draft: PolicyDraft) -> bool:
+    return draft.effective_from is None or draft.effective_from <= timezone.now()
+
+
+def apply(draft: PolicyDraft, *, by: User | str = audit.PORTAL) -> bool:
+    """Put an approved draft in force. What cannot be saved any more is a draft again and says why: then False."""
+    try:
+        with transaction.atomic():
+            if not PolicyDraft.objects.filter(pk=draft.pk, state=State.APPROVED).update(state=State.IN_FORCE):
+                return False
+            _write(draft, by=by)
+    except (ValidationError, Conflict, IntegrityError, models.ProtectedError) as refusal:
+        said = "; ".join(refusal.messages) if isinstance(refusal, ValidationError) else str(refusal)
+        again = {"state": State.DRAFT, "approved_by": None, "approved_at": None, "problem": said}
+        PolicyDraft.objects.filter(pk=draft.pk, state=State.APPROVED).update(**again)
+    draft.refresh_from_db()
+    return draft.state == State.IN_FORCE
+
+
+def _write(draft: PolicyDraft, *, by: User | str) -> None:
+    model = versions.model_of(draft.kind)
+    newest = versions.newest(draft.kind, draft.key) if draft.key else None
+    if (newest.number if newest else 0) != draft.based_on:
+        raise Conflict("The rule was changed since this draft was written. Look at both, and write it anew.")
+    signed = {"by": draft.made_by, "why": draft.why, "approved_by": draft.approved_by, "approved_at": draft.approved_at}
+    detail = {"changes": told(draft), "written by": str(draft.made_by), "approved by": str(draft.approved_by or "")}
+    if draft.columns is None:
+        row = model._base_manager.get(pk=draft.key)
+        audit.record(by, "delete", row, reason=draft.why, detail=detail)
+        versions.remove(row, **signed)
+        return
+    row = versions.built(model, draft.key, draft.columns)
+    if sign := getattr(row, "signed_by", None):
+        sign(draft.approved_by or draft.made_by, timezone.now())
+    _save(row)
+    versions.keep(row, **signed)
+    PolicyDraft.objects.filter(pk=draft.pk).update(key=str(row.pk))
+    audit.record(by, "change" if draft.based_on else "add", row, reason=draft.why, detail=detail)
+
+
+def _save(row: models.Model) -> None:
+    """As the form would: validated, and only what a version holds is written."""
+    row._state.adding = row.pk is None or not type(row)._base_manager.filter(pk=row.pk).exists()
+    row.full_clean()
+    if row._state.adding:
+        row.save(force_insert=True)
+    else:
+        names = versions.columns_of(row)
+        row.save(update_fields=[field.name for field in row._meta.concrete_fields if field.attname in names])
+
+
+def differences(draft: PolicyDraft) -> list[versions.Difference]:
+    """What a draft changes, in words, against the version that it was written from."""
+    model = versions.model_of(draft.kind)
+    before = versions.PolicyVersion.objects.filter(kind=draft.kind, key=draft.key, number=draft.based_on).first()
+    return versions.differences(model, before and before.columns, draft.columns) if model else []
+
+
+def told(draft: PolicyDraft) -> list[str]:
+    return [f"{one.name}: '{one.old}' becomes '{one.new}'" for one in differences(draft)]

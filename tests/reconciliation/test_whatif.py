@@ -1,0 +1,149 @@
+"""A draft is rehearsed on studies, and whoever saves a rule is told which studies held now it touches."""
+
+import pytest
+from django.urls import reverse
+
+from policies import versions
+from policies.drafts import Wanted
+from policies.models import Destination, MatchingPolicy, ProcedureRule, RetentionRule, Source, User
+from reconciliation import whatif
+from reconciliation.models import Study
+from tests import make
+from tests.reconciliation.views.browsing import signed_in, text
+
+pytestmark = pytest.mark.django_db
+
+
+def staff(name: str, **columns):
+    User.objects.filter(pk=make.user(name).pk).update(is_staff=True, **columns)
+    return make.user(name)
+
+
+def rehearsed(*wanted: Wanted) -> list[tuple]:
+    found = whatif.rehearse(Study.objects.all(), wanted)
+    return [(case.study.pk, case.old, case.new, case.open) for case in found.cases]
+
+
+def test_a_new_retention_rule_names_the_studies_that_it_would_change():
+    make.rule(period="P1Y")
+    clinic = make.source("City Clinic")
+    held, delivered, other = make.study(of=clinic), make.study("delivered", of=clinic), make.study()
+    new = RetentionRule(name="Short", period="P90D", priority=1, source=clinic)
+
+    told = rehearsed(Wanted.of(new))
+    assert set(told) == {
+        (held.pk, "Outside studies (P1Y)", "Short (P90D)", True),
+        (delivered.pk, "Outside studies (P1Y)", "Short (P90D)", False),
+    }
+    assert other.pk not in {pk for pk, *_ in told}
+
+
+def test_a_rule_that_is_only_called_otherwise_changes_nothing():
+    rule = make.rule(period="P1Y")
+    make.study()
+    rule.name = "Outside studies, one year"
+
+    assert rehearsed(Wanted.of(rule)) == []
+
+
+def test_a_deleted_rule_leaves_its_studies_to_the_next():
+    rule = make.rule(period="P1Y")
+    study = make.study()
+
+    assert rehearsed(Wanted.of(rule, deleted=True)) == [(study.pk, "Outside studies (P1Y)", "", True)]
+
+
+def test_a_line_of_the_procedure_map_is_rehearsed():
+    line = ProcedureRule(procedure=make.procedure(), words="chest")
+    study = make.study()
+
+    assert rehearsed(Wanted.of(line)) == [(study.pk, "", "Outside CT, import (OUTCT)", True)]
+
+
+def test_a_matching_policy_and_a_destination_are_rehearsed():
+    make.authority("GENERAL HOSPITAL")
+    patient = make.patient(ids=[("MRN1", "LOCAL"), ("OUT-7781", "GENERAL HOSPITAL")])
+    make.order(patient)
+    study = make.study()
+    policy = MatchingPolicy(source=Source.objects.get(), automatic=True, least_probability=0.9, least_margin=0.1)
+    closed = make.destination()
+    closed.active = False
+
+    assert rehearsed(Wanted.of(policy)) == [(study.pk, "", "without a person", True)]
+    assert rehearsed(Wanted.of(closed)) == [(study.pk, "PACS", "", True)]
+
+
+def test_a_rehearsal_is_bounded_in_time_and_says_so():
+    make.study()
+    make.study()
+    found = whatif.rehearse(Study.objects.all(), [Wanted.of(RetentionRule(name="x", period="P1D"))], seconds=1e-9)
+
+    assert found.looked == 0
+    assert "Only the newest 0 of 2" in found.cut
+
+
+def test_nothing_is_written(django_assert_num_queries):
+    rule = make.rule()
+    for _ in range(3):
+        make.study()
+    rule.period = "P9Y"
+
+    with django_assert_num_queries(4):  # count, studies, proposals, rules
+        whatif.rehearse(Study.objects.all(), [Wanted.of(rule)])
+
+
+def change(who, rule, **said):
+    form = {"name": rule.name, "priority": 100, "active": "on", "why": "The law.", "period": "P5Y", **said}
+    return signed_in(who).post(reverse("admin:policies_retentionrule_change", args=[rule.pk]), form)
+
+
+def test_a_change_that_touches_held_studies_is_asked_about_once():
+    rule, manager = make.rule(period="P1Y"), staff("manager")
+    make.study()
+    make.study()
+    asked = text(change(manager, rule))
+
+    assert "Affects 2 studies held now" in asked
+    assert "<td>P1Y</td><td>P5Y</td>" in asked
+    assert RetentionRule.objects.get().period == "P1Y"
+
+    assert change(manager, rule, _confirmed="1").status_code == 302
+    assert RetentionRule.objects.get().period == "P5Y"
+
+
+def test_a_change_that_touches_nothing_is_saved_at_once():
+    rule, manager = make.rule(period="P1Y"), staff("manager")
+    make.study("delivered")
+
+    assert change(manager, rule).status_code == 302
+    assert RetentionRule.objects.get().period == "P5Y"
+
+
+def test_rehearsing_saves_nothing_and_shows_past_studies_too():
+    rule, manager = make.rule(period="P1Y"), staff("manager")
+    make.study("delivered")
+    shown = text(change(manager, rule, _rehearse="1"))
+
+    assert "Outside studies (P5Y)" in shown
+    assert RetentionRule.objects.get().period == "P1Y"
+
+
+def test_a_draft_is_rehearsed_on_its_page():
+    rule, manager = make.rule(period="P1Y"), staff("manager")
+    versions.adopt(why="Test.")
+    make.study()
+    page = change(manager, rule, draft="on").url
+    shown = text(signed_in(manager).get(page, {"rehearse": "1"}))
+
+    assert "Outside studies (P5Y)" in shown
+    assert "<b>1</b> studies held now" in shown
+
+
+def test_studies_out_of_sight_are_not_shown():
+    rule = make.rule(period="P1Y")
+    lee = staff("lee", is_superuser=True)
+    make.user("lee", grants=[("view", make.source("City Clinic"), None)])
+    make.study()
+
+    assert change(lee, rule).status_code == 302
+    assert Destination.objects.count() == 0
