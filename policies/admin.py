@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from django_q.models import Failure, OrmQ, Schedule, Success
 from rest_framework.authtoken.models import TokenProxy
 
-from policies import audit
+from policies import audit, consent_admin  # noqa: F401 - further pages
 from policies.models import (
     AssigningAuthority,
     AuthorityAlias,
