@@ -22,7 +22,7 @@ from pydicom.dataset import Dataset
 
 from imgshare_site import archive
 from orders.models import AccessionSequence, Order, Patient
-from policies import audit, roles, versions
+from policies import audit, consent, roles, versions
 from policies.models import (
     AssigningAuthority,
     Destination,
@@ -150,6 +150,7 @@ def _policies() -> None:
         AssigningAuthority.objects.get_or_create(namespace_id=issuer, defaults={"local": local, "trusted": True})
     for code, sentence in REASONS.items():
         Reason.objects.get_or_create(code=code, defaults={"sentence": sentence})
+    consent.install()
     AccessionSequence.objects.get_or_create(prefix="IMP", defaults={"digits": 8, "issuer": HOSPITAL})
     clinic = sources["City Clinic"]
     for name, priority, columns in [

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
-from reconciliation.views import consent, desk, news, pictures, queue, records, sessions, study, told
+from reconciliation.views import consent, desk, fhir, news, pictures, queue, records, sessions, study, told
 
 STUDY = "studies/<uuid:key>/"
 
@@ -41,6 +41,9 @@ urlpatterns = [
     path("submissions/", records.submissions, name="submissions"),
     path("unreadable/", records.unreadable, name="unreadable"),
     path("ledger/", records.ledger, name="ledger"),
+    path("fhir/Consent", fhir.Consents.as_view(), name="fhir_consents"),
+    path("fhir/Consent/_search", fhir.Consents.as_view(), name="fhir_consents_search"),
+    path("fhir/Consent/<uuid:key>", fhir.Consent.as_view(), name="fhir_consent"),
     path("login/", sessions.SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),

@@ -4,7 +4,7 @@ from csp.decorators import csp_update
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from reconciliation.views import api, api_lists, api_orders, api_studies
+from reconciliation.views import api, api_consent, api_lists, api_orders, api_studies
 
 app_name = "api"
 
@@ -32,6 +32,10 @@ urlpatterns = [
     path("studies/<uuid:key>/map-again/", api_studies.map_again, name="map-again"),
     path("studies/<uuid:key>/unmap/", api_studies.unmap, name="unmap"),
     path("studies/<uuid:key>/clear/", api_studies.clear, name="clear"),
+    path("studies/<uuid:key>/consent/", api_consent.consent, name="consent"),
+    path("studies/<uuid:key>/consent/withdraw/", api_consent.withdraw_consent, name="withdraw-consent"),
+    path("studies/<uuid:key>/evidence/", api_consent.Forms.as_view(), name="evidence"),
+    path("studies/<uuid:key>/evidence/<uuid:evidence_key>/", api_consent.consent_form, name="consent-form"),
     path("studies/<uuid:key>/release/", api_studies.release_study, name="release"),
     path("studies/<uuid:key>/reject/", api_studies.reject, name="reject"),
     path("studies/<uuid:key>/reinstate/", api_studies.reinstate, name="reinstate"),

@@ -9,7 +9,8 @@ from orders.serializers import OrderSerializer, PatientSerializer
 from policies import authority
 from policies.models import Destination, LedgerLine, Power, Procedure, Reason, RetentionRule, Source
 from reconciliation import delivery, lease, workflow
-from reconciliation.models import Consent, Delivery, Finding, Mapping, Proposal, Study, Submission, Unreadable
+from reconciliation.consent_serializers import ConsentSerializer
+from reconciliation.models import Delivery, Finding, Mapping, Proposal, Study, Submission, Unreadable
 
 VIEWS = ("proposals", "preview", "changes", "history", "deliveries", "lease")  # what else a study has an address for
 
@@ -113,14 +114,6 @@ class FindingSerializer(serializers.ModelSerializer):
     class Meta:
         model = Finding
         fields = ["code", "severity", "sentence", "open", "overridden_by", "overridden_at", "override_reason"]
-
-
-class ConsentSerializer(serializers.ModelSerializer):
-    recorded_by = serializers.CharField()
-
-    class Meta:
-        model = Consent
-        fields = ["basis", "given_by", "scope", "evidence", "until", "recorded_by", "recorded_at"]
 
 
 class LeaseSerializer(serializers.Serializer):

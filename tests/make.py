@@ -178,6 +178,13 @@ def first_instance(made: Study):
     return Instance.objects.filter(series__study=made).values_list("pk", flat=True).first()
 
 
+def cleared(made: Study, consent) -> Study:
+    """Cleared on this consent by somebody who may."""
+    rule()
+    clearance.clear(made, consent=consent, by=user("releaser"))
+    return Study.objects.get(pk=made.pk)
+
+
 def _settle(made: Study, to) -> None:
     intake.settle(made)
     matching.propose(made)

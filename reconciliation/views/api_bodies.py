@@ -4,22 +4,14 @@ from rest_framework import serializers
 
 from orders.models import Order, Patient
 from orders.serializers import Known
-from policies.consent import Basis, Purpose
 from policies.models import Category, Destination, Intent, Reason, RetentionRule
 from policies.rules.matching import Class
+from reconciliation.consent_serializers import GivenConsent, OneOf
 from reconciliation.renaming import Doubled
 
 ORDERS = Order.objects.select_related("patient").prefetch_related("patient__identifiers")
 TOLD_ORDERS = ORDERS.prefetch_related("notices__system", "notices__order")
 PATIENTS = Patient.objects.prefetch_related("identifiers")
-
-
-class OneOf(serializers.ChoiceField):
-    """A choice whose refusal names what there is to choose."""
-
-    def __init__(self, choices, **kwargs):
-        super().__init__(choices, **kwargs)
-        self.error_messages["invalid_choice"] = f"Choose one of: {', '.join(map(str, self.choices))}."
 
 
 class Cursor(serializers.Serializer):
@@ -109,14 +101,6 @@ class Categorise(Seen):
 
 class UnmapStudy(Seen):
     reason = serializers.CharField(default="", allow_blank=True)
-
-
-class GivenConsent(serializers.Serializer):
-    basis = OneOf(Basis.choices)
-    evidence = serializers.CharField()
-    given_by = serializers.CharField(default="", allow_blank=True, max_length=200)
-    scope = serializers.ListField(child=OneOf(Purpose.choices), default=["care"])
-    until = serializers.DateField(default=None, allow_null=True)
 
 
 class Override(serializers.Serializer):

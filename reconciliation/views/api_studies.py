@@ -27,6 +27,7 @@ from reconciliation import (
 from reconciliation import serializers as shapes
 from reconciliation.models import Delivery, Study
 from reconciliation.views import api_bodies as bodies
+from reconciliation.views import api_consent
 from reconciliation.views.api import body, call, described, filters, listed, page_of, paged
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ RELATED = (
     "submission",
     "order__patient",
     "consent__recorded_by",
+    "consent__withdrawn_by",
     "retention",
     "released_by",
     "rejected_for",
@@ -189,9 +191,10 @@ def categorise(request: Request, key) -> Response:
 def clear(request: Request, key) -> Response:
     """Record consent and retention, and override findings with reasons; refused while something stands open."""
     given = body(bodies.ClearStudy, request)
+    study = seen(request, key, given)
     clearance.clear(
-        seen(request, key, given),
-        consent=clearance.Given(**given["consent"]),
+        study,
+        consent=api_consent.given(request, study, given["consent"]),
         by=request.user,
         rule=given["retention"],
         rule_reason=given["retention_reason"],

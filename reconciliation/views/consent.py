@@ -2,12 +2,13 @@
 
 from django.contrib import messages
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from policies import audit
 from policies.models import Basis, Purpose, User
+from policies.problems import Conflict
 from reconciliation import consents, evidence, queue, withdrawal
 from reconciliation.forms import Withdrawal, read
 from reconciliation.models import ConsentEvidence, Study
@@ -60,11 +61,7 @@ def withdraw(request: HttpRequest, key) -> HttpResponse:
 @require_GET
 def scan(request: HttpRequest, key, evidence_key) -> HttpResponse:
     """The scanned form, as a download alone."""
-    study = queue.get(request.user, key)
-    try:
-        return download(study, evidence_key, by=request.user)
-    except FileNotFoundError:
-        return render(request, "404.html", status=404)
+    return download(queue.get(request.user, key), evidence_key, by=request.user)
 
 
 def download(study: Study, key, *, by: User) -> FileResponse:
@@ -72,7 +69,10 @@ def download(study: Study, key, *, by: User) -> FileResponse:
     kept = get_object_or_404(ConsentEvidence, pk=key)
     if kept.study_id != study.pk and (study.consent is None or study.consent.scan_id != kept.pk):
         raise Http404
-    file = evidence.path(kept.digest).open("rb")
+    try:
+        file = evidence.path(kept.digest).open("rb")
+    except OSError:
+        raise Conflict("The scanned form is not at its place in the store. Tell the operators.") from None
     audit.record(by, "read consent form", study, detail={"digest": kept.digest})
     name = f"consent-{kept.digest[:12]}.{kept.get_media_type_display().lower()}"
     response = FileResponse(file, as_attachment=True, filename=name, content_type=kept.media_type)
