@@ -92,6 +92,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
         "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
         "reasons": Reason.objects.filter(active=True) if "reject" in offered else (),
         **_going_on(request, study, did),
+        **(_keeping(request, study) if study.state != State.RECEIVING else {}),
     }
     return found | STAGES.get(study.state, _decided)(request, study, choice or request.GET.get("choice", ""))
 
@@ -217,7 +218,7 @@ def _against(study: Study, chosen: Order | Patient) -> dict:
 
 def _decided(request: HttpRequest, study: Study, choice: str) -> dict:
     changes = mapping.changes(study.mapping) if study.mapping else []
-    decided = {
+    return {
         "groups": rewriting.of_uids(study, renaming.of(study.mapping)) + rewriting.groups(changes),
         "number_of_changes": len(changes),
         "watched": news.shown_of(study),
@@ -225,7 +226,6 @@ def _decided(request: HttpRequest, study: Study, choice: str) -> dict:
         **_evidence(study),
         **_changed(study),
     }
-    return decided | _keeping(request, study)
 
 
 def _keeping(request: HttpRequest, study: Study) -> dict:
