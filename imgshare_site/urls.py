@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
-from reconciliation.views import consent, desk, fhir, news, pictures, queue, records, sessions, study, told
+from reconciliation.views import consent, desk, expiry, fhir, news, pictures, queue, records, sessions, study, told
 
 STUDY = "studies/<uuid:key>/"
 
@@ -36,10 +36,16 @@ urlpatterns = [
     path(f"{STUDY}release/", desk.release_, name="release"),
     path(f"{STUDY}reject/", desk.reject, name="reject"),
     path(f"{STUDY}reinstate/", desk.reinstate, name="reinstate"),
+    path(f"{STUDY}hold/", expiry.hold, name="hold"),
+    path(f"{STUDY}keep/", expiry.keep, name="keep"),
     path(f"{STUDY}retry/", desk.retry, name="retry"),
     path("pictures/<uuid:key>/", pictures.picture, name="picture"),
     path("submissions/", records.submissions, name="submissions"),
     path("unreadable/", records.unreadable, name="unreadable"),
+    path("expiry/", expiry.show, name="expiry"),
+    path("expiry/approve/", expiry.approve, name="approve-deletions"),
+    path("expiry/<uuid:key>/take-back/", expiry.take_back, name="take-back-deletion"),
+    path("holds/<uuid:key>/lift/", expiry.lift, name="lift-hold"),
     path("ledger/", records.ledger, name="ledger"),
     path("fhir/Consent", fhir.Consents.as_view(), name="fhir_consents"),
     path("fhir/Consent/_search", fhir.Consents.as_view(), name="fhir_consents_search"),

@@ -4,7 +4,7 @@ from csp.decorators import csp_update
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from reconciliation.views import api, api_consent, api_lists, api_orders, api_studies
+from reconciliation.views import api, api_consent, api_expiry, api_lists, api_orders, api_studies
 
 app_name = "api"
 
@@ -39,6 +39,14 @@ urlpatterns = [
     path("studies/<uuid:key>/release/", api_studies.release_study, name="release"),
     path("studies/<uuid:key>/reject/", api_studies.reject, name="reject"),
     path("studies/<uuid:key>/reinstate/", api_studies.reinstate, name="reinstate"),
+    path("studies/<uuid:key>/hold/", api_expiry.hold, name="hold"),
+    path("studies/<uuid:key>/keep/", api_expiry.keep, name="keep"),
+    path("expiry/", api_expiry.due, name="expiry"),
+    path("expiry/approve/", api_expiry.approve, name="approve-deletions"),
+    path("expiry/approved/", api_expiry.approved, name="approved-deletions"),
+    path("expiry/<uuid:key>/take-back/", api_expiry.take_back, name="take-back-deletion"),
+    path("holds/", api_expiry.holds, name="holds"),
+    path("holds/<uuid:key>/lift/", api_expiry.lift, name="lift-hold"),
     path("deliveries/<uuid:key>/retry/", api_studies.retry, name="retry"),
     path("orders/", api_orders.Orders.as_view(), name="orders"),
     path("orders/<uuid:key>/", api_orders.order, name="order"),

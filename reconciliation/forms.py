@@ -116,6 +116,31 @@ class Rejection(forms.Form):
     comment = forms.CharField(label="Comment", max_length=2000, required=False)
 
 
+class Approval(forms.Form):
+    study = forms.TypedMultipleChoiceField(label="Studies", coerce=uuid.UUID, required=False)
+    reason = forms.CharField(
+        label="Reason",
+        max_length=2000,
+        error_messages={"required": "Say why these may be deleted: the ledger keeps it with your name."},
+    )
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.fields["study"].choices = [(key, key) for key in data.getlist("study")]
+
+
+class Hold(forms.Form):
+    reason = forms.CharField(label="Reason", max_length=2000, error_messages={"required": "Say why it must be kept."})
+    whole_patient = forms.BooleanField(label="Everything of this patient", required=False)
+
+
+class Rescue(forms.Form):
+    rule = forms.ModelChoiceField(RetentionRule.objects.filter(active=True), label="Rule")
+    reason = forms.CharField(
+        label="Reason", max_length=2000, error_messages={"required": "Say why this study is kept by another rule."}
+    )
+
+
 class Generation(forms.Form):
     patient = forms.ModelChoiceField(Patient.objects.all(), label="Patient")
     procedure = forms.ModelChoiceField(

@@ -15,6 +15,7 @@ NEVER = date.max  # what lies past the calendar is never over
 
 RECEIVED, STUDY_DATE, VIEWED, REPORTED = "received", "study date", "viewed", "reported"
 DELETE, TELL, DECIDE = "delete", "tell", "decide"
+UNKNOWN_AGE = "It asks for the patient's age, and the birth date is not known."
 STARTS = {
     RECEIVED: "received on",
     STUDY_DATE: "made on",
@@ -81,9 +82,18 @@ def decide(rules: Iterable[Rule], facts: Facts) -> Decision:
     for rule in rules:
         barred = why_not(rule, facts)
         if not barred:
-            return Decision(rule, due(rule, facts), passed_over)
+            return Decision(rule, _doubting(due(rule, facts), passed_over), passed_over)
         passed_over.append((rule.name, barred))
     return Decision(None, None, passed_over)
+
+
+def _doubting(found: Due, passed_over: list[tuple[str, str]]) -> Due:
+    """A rule for children may keep what a later rule would let go: without a birth date only a person can tell."""
+    unknown = [name for name, why in passed_over if why == UNKNOWN_AGE]
+    if not unknown or found.doubt:
+        return found
+    named = ", ".join(unknown)
+    return found._replace(doubt=f"The birth date is not known, and this may fall under {named}: a person must decide.")
 
 
 def why_not(rule: Rule, facts: Facts) -> str:
@@ -102,14 +112,20 @@ def why_not(rule: Rule, facts: Facts) -> str:
 def _why_not_age(rule: Rule, facts: Facts) -> str:
     if rule.under is None and rule.from_age is None:
         return ""
-    years = age(facts.birth_date, facts.study_date or facts.received)
+    years = _age(facts)
     if years is None:
-        return "It asks for the patient's age, and the birth date is not known."
+        return UNKNOWN_AGE
     if rule.under is not None and years >= rule.under:
         return f"It is for patients under {rule.under}, and this one was {years}."
     if rule.from_age is not None and years < rule.from_age:
         return f"It is for patients from {rule.from_age} years on, and this one was {years}."
     return ""
+
+
+def _age(facts: Facts) -> int | None:
+    """On the study date; on the day of reception where that is not known, or lies before the birth."""
+    on_study_date = age(facts.birth_date, facts.study_date) if facts.study_date else None
+    return age(facts.birth_date, facts.received) if on_study_date is None else on_study_date
 
 
 def due(rule: Rule, facts: Facts) -> Due:

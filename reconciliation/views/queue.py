@@ -29,6 +29,7 @@ TABS = (
     ("late", _("Not arrived")),
     ("delivered", _("Delivered")),
     ("rejected", _("Rejected")),
+    ("expired", _("Expired")),
     ("receiving", _("Receiving")),
 )
 CLASSES = (

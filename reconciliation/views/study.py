@@ -95,6 +95,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
         "categories": Category.choices,
         "reasons": Reason.objects.filter(active=True) if "reject" in offered else (),
         **_going_on(request, study, did),
+        **(_keeping(request, study) if study.state != State.RECEIVING else {}),
     }
     return found | STAGES.get(study.state, _decided)(request, study, choice or request.GET.get("choice", ""))
 
@@ -220,7 +221,7 @@ def _against(study: Study, chosen: Order | Patient) -> dict:
 
 def _decided(request: HttpRequest, study: Study, choice: str) -> dict:
     changes = mapping.changes(study.mapping) if study.mapping else []
-    decided = {
+    return {
         "groups": rewriting.of_uids(study, renaming.of(study.mapping)) + rewriting.groups(changes),
         "number_of_changes": len(changes),
         "watched": news.shown_of(study),
@@ -229,7 +230,6 @@ def _decided(request: HttpRequest, study: Study, choice: str) -> dict:
         **_changed(study),
         **consent.standing(request, study),
     }
-    return decided | _keeping(request, study)
 
 
 def _keeping(request: HttpRequest, study: Study) -> dict:

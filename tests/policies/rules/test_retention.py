@@ -85,6 +85,7 @@ def test_an_age_is_that_of_the_study_date_and_unknown_without_a_birth_date():
     young = facts(birth_date=date(2000, 1, 1), study_date=date(2016, 1, 1))
 
     assert retention.why_not(rule(under=18), young) == ""
+    assert retention.why_not(rule(under=18), facts(birth_date=date(2016, 1, 1), study_date=date(2004, 1, 19))) == ""
     assert "birth date is not known" in retention.why_not(rule(under=18), facts())
 
 
@@ -115,6 +116,13 @@ def test_the_day_is_told_with_its_arithmetic():
         "",
     )
     assert "(when it was last viewed is not known)" in retention.due(rule(clock="viewed"), child).sentence
+
+
+def test_who_may_be_a_minor_is_left_to_a_person_though_another_rule_is_over():
+    decided = retention.decide([rule(name="Children", under=18), rule(name="Next")], facts())
+
+    assert decided.rule.name == "Next"
+    assert "may fall under Children: a person must decide" in decided.due.doubt
 
 
 def test_a_minor_of_unknown_age_is_left_to_a_person():

@@ -1,0 +1,90 @@
+"""The page of what is over: to approve its deletion, to take that back; legal holds and another rule for one study."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from policies import authority
+from policies.models import Power
+from policies.problems import Invalid
+from reconciliation import expiry, forms, keeping, queue
+from reconciliation.views.study import after
+
+SHOWN = 50  # studies that are due on one page
+ENDED = 25  # decisions that are over
+
+
+@require_GET
+def show(request: HttpRequest) -> HttpResponse:
+    """What is due, the longest first; what is approved, held, and over."""
+    authority.require(request.user, Power.DELETE)
+    rows = expiry.may_be_due(request.user)
+    found = {
+        "items": list(expiry.due(rows[:SHOWN])),
+        "count": rows.count(),
+        "shown": SHOWN,
+        "today": timezone.localdate(),
+        "approved": expiry.approved(request.user),
+        "ended": expiry.ended(request.user)[:ENDED],
+        "holds": keeping.live_holds(request.user),
+    }
+    return render(request, "reconciliation/expiry.html", found)
+
+
+@require_POST
+def approve(request: HttpRequest) -> HttpResponse:
+    """Approve those that were ticked. What cannot be approved any more is named, and does not stop the others."""
+    authority.require(request.user, Power.DELETE)
+    said = forms.read(forms.Approval(request.POST))
+    rows = expiry.may_be_due(request.user).filter(pk__in=said["study"])
+    if not said["study"]:
+        raise Invalid("Tick the studies whose deletion you approve.")
+    made, refused = expiry.approve_all(list(rows), reason=said["reason"], by=request.user)
+    if made:
+        day = timezone.localtime(made[0].not_before)
+        messages.success(request, f"Approved: {len(made)}. They may be taken back until {day:%Y-%m-%d %H:%M}.")
+    for why in dict.fromkeys(refused.values()):
+        messages.warning(request, f"Not approved: {why}")
+    return redirect("expiry")
+
+
+@require_POST
+def take_back(request: HttpRequest, key) -> HttpResponse:
+    decision = get_object_or_404(expiry.approved(request.user), pk=key)
+    expiry.take_back(decision, reason=request.POST.get("reason", "").strip(), by=request.user)
+    messages.success(request, "Taken back. The study stays, and is on the list again.")
+    return redirect("expiry")
+
+
+@require_POST
+def lift(request: HttpRequest, key) -> HttpResponse:
+    held = get_object_or_404(keeping.live_holds(request.user), pk=key)
+    keeping.lift(held, reason=request.POST.get("reason", "").strip(), by=request.user)
+    messages.success(request, "The hold is lifted.")
+    return redirect("expiry")
+
+
+@require_POST
+def hold(request: HttpRequest, key) -> HttpResponse:
+    """Freeze a study, or everything of its patient."""
+    study = queue.get(request.user, key)
+    said = forms.read(forms.Hold(request.POST))
+    if said["whole_patient"] and study.local_patient is None:
+        raise Invalid("This study has no patient of ours yet: hold the study itself.")
+    what = {"patient": study.local_patient} if said["whole_patient"] else {"study": study}
+    keeping.hold(**what, reason=said["reason"], by=request.user)
+    messages.success(request, "Held: nothing of it is deleted until the hold is lifted.")
+    return after(request, study, "hold")
+
+
+@require_POST
+def keep(request: HttpRequest, key) -> HttpResponse:
+    """Keep one study by another rule."""
+    study = queue.get(request.user, key)
+    study.version = forms.version(request)
+    said = forms.read(forms.Rescue(request.POST))
+    keeping.rescue(study, rule=said["rule"], reason=said["reason"], by=request.user)
+    messages.success(request, f"Kept by the rule {said['rule'].name} from now on.")
+    return after(request, study, "keep")

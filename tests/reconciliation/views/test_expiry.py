@@ -1,0 +1,120 @@
+"""The page of what is over, and the calls that do the same."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from reconciliation import deletion, expiry, keeping
+from reconciliation.models import Deletion, LegalHold, Study
+from tests import make
+from tests.reconciliation.views.browsing import text
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
+
+
+@pytest.fixture
+def approver():
+    """A browser in which somebody is signed in who may approve deletions."""
+    client = Client()
+    client.force_login(make.approver())
+    return client
+
+
+def call(client, name, *args, **said):
+    return client.post(reverse(f"api:{name}", args=args), said, content_type="application/json")
+
+
+def test_the_page_shows_rule_day_arithmetic_and_what_stands_against(approver):
+    make.due("held", PatientName="Free^Anna")
+    study = make.due("held", PatientName="Kept^Karl")
+    keeping.hold(study=study, reason="Court 12/26", by=make.approver())
+    shown = text(approver.get(reverse("expiry")))
+
+    for words in ("FREE, Anna", "KEPT, Karl", "Outside studies", "+ 1 year = ", "Court 12/26"):
+        assert words in shown
+
+
+def test_ticked_studies_are_approved_and_taken_back(approver):
+    one, other = make.due("held"), make.due("rejected")
+    said = {"study": [one.pk, other.pk], "reason": "Retention is over"}
+    response = approver.post(reverse("approve-deletions"), said, follow=True)
+    assert "Approved: 2. They may be taken back until" in text(response)
+
+    made = Deletion.objects.get(study=one)
+    approver.post(reverse("take-back-deletion", args=[made.pk]), {"reason": "Asked for"})
+    assert dict(Deletion.objects.values_list("study", "state")) == {one.pk: "taken back", other.pk: "approved"}
+
+
+def test_without_a_reason_or_a_tick_nothing_is_approved(approver):
+    study = make.due("held")
+
+    assert approver.post(reverse("approve-deletions"), {"study": [study.pk]}).status_code == 422
+    assert approver.post(reverse("approve-deletions"), {"reason": "Over"}).status_code == 422
+    assert not Deletion.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["expiry", "api:expiry", "api:holds", "api:approved-deletions"])
+def test_the_page_is_for_those_who_may_approve(name, releaser, approver):
+    assert releaser.get(reverse(name)).status_code == 403
+    assert approver.get(reverse(name)).status_code == 200
+
+
+def test_to_open_a_study_is_a_look_and_to_check_what_is_due_is_none(approver):
+    study = make.due("held")
+    approver.get(f"{reverse('study', args=[study.pk])}?expiry")
+    assert Study.objects.get().last_viewed_at is None
+
+    approver.get(reverse("study", args=[study.pk]))
+    assert Study.objects.get().last_viewed_at
+
+
+def test_the_study_page_holds_and_keeps_by_another_rule(approver):
+    study, longer = make.due("cleared"), make.rule(name="Trials", period="P15Y", priority=900)
+    approver.post(reverse("hold", args=[study.pk]), {"reason": "Court", "whole_patient": "on"})
+    assert LegalHold.objects.get().patient == study.local_patient
+
+    said = {"rule": longer.pk, "reason": "A trial", "version": study.version}
+    shown = text(approver.post(reverse("keep", args=[study.pk]), said, follow=True))
+    assert "+ 15 years = " in shown
+    assert "on everything of the patient, Approver" in shown
+
+    approver.post(reverse("lift-hold", args=[LegalHold.objects.get().pk]), {"reason": "Settled"})
+    assert LegalHold.objects.get().lifted_why == "Settled"
+
+
+def test_the_clearing_form_shows_rule_day_and_why(desk):
+    make.rule(name="Only MR", modality="MR", priority=1)
+    make.rule()
+    shown = text(desk.get(reverse("study", args=[make.study("mapped").pk])))
+
+    assert "Policy proposes <b>Outside studies</b>: kept here until" in shown
+    assert "+ 1 year = " in shown
+    assert "It is for MR, and this study has CT." in shown
+
+
+def test_a_deleted_study_shows_its_proof(approver):
+    study = make.due("cleared")
+    decision = expiry.approve(study, reason="Over", by=make.approver())
+    assert deletion.carry_out(decision)
+    shown = text(approver.get(reverse("study", args=[study.pk])))
+
+    assert "the images were deleted here" in shown
+    assert decision.proof.digest in shown
+    assert decision.proof.digest not in text(approver.get(reverse("expiry")))
+
+
+def test_rest_does_what_the_page_does(approver):
+    study = make.due("cleared")
+    (item,) = approver.get(reverse("api:expiry")).json()["results"]
+    assert (item["study"], item["against"], item["rule"]) == (str(study.pk), [], "Outside studies")
+
+    held = call(approver, "hold", study.pk, reason="Court").json()
+    refused = call(approver, "approve-deletions", studies=[str(study.pk)], reason="Over").json()
+    assert "Legal hold" in refused["refused"][0]["why"]
+    assert call(approver, "lift-hold", held["id"], reason="Settled").status_code == 200
+    (made,) = call(approver, "approve-deletions", studies=[str(study.pk)], reason="Over").json()["approved"]
+    assert approver.get(reverse("api:approved-deletions")).json()["results"][0]["id"] == made["id"]
+    assert call(approver, "take-back-deletion", made["id"], reason="No").json()["state"] == "taken back"
+    longer = make.rule(name="Trials", period="P15Y", priority=900)
+    kept = call(approver, "keep", study.pk, rule=str(longer.pk), reason="A trial").json()
+    assert kept["retention"]["name"] == "Trials"
