@@ -1,6 +1,7 @@
 """The managers' pages that look at studies too."""
 
+from reconciliation.destinations_admin import Destinations
 from reconciliation.matching_admin import MatchingPolicies
 from reconciliation.ordering_admin import CancellableOrders, ProcedureRules
 
-__all__ = ["CancellableOrders", "MatchingPolicies", "ProcedureRules"]
+__all__ = ["CancellableOrders", "Destinations", "MatchingPolicies", "ProcedureRules"]
