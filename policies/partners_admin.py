@@ -37,7 +37,6 @@ class Sources(Recorded):
     list_filter = ["active", "category", "organisation"]
     list_select_related = ["organisation"]
     search_fields = ["name", "ae_title", "issuer", "systems__ae_title", "organisation__name"]
-    autocomplete_fields = ["organisation"]
     inlines = [SystemInline]
     fieldsets = [
         (None, {"fields": ["name", "organisation", "active"]}),

@@ -15,7 +15,6 @@ class Destinations(Tried):
     list_filter = ["active", "kind", "protocol", "proof", "organisation"]
     list_select_related = ["organisation"]
     search_fields = ["name", "ae_title", "host", "stow_url", "organisation__name"]
-    autocomplete_fields = ["organisation"]
     fieldsets = [
         (None, {"fields": ["name", "kind", "organisation", "protocol", "offered", "active"]}),
         (
