@@ -1,7 +1,5 @@
 """Pages of partners that can be tested: a button calls the partner at once, and its answer is shown in words."""
 
-from functools import partial
-
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -9,7 +7,6 @@ from django.db import models
 from django.http import HttpRequest, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
-from django.utils.translation import gettext_lazy as _
 
 from policies import reachable
 from policies.recorded import Recorded
@@ -55,8 +52,7 @@ class Tried(Recorded):
 
     def _told(self, request: HttpRequest, partner: models.Model) -> HttpResponseRedirect:
         trial = record(self.trial(partner), partner, by=request.user)
-        say = partial(self.message_user, level=messages.SUCCESS if trial.answers else messages.ERROR)
-        say(request, _("%(name)s: %(answer)s") % {"name": partner, "answer": trial.sentence})
+        self.message_user(request, trial.sentence, messages.SUCCESS if trial.answers else messages.ERROR)
         where = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
         return HttpResponseRedirect(reverse(where, args=[partner.pk]))
 
