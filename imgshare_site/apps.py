@@ -1,11 +1,16 @@
 """The frame as an application: it brings the system checks."""
 
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 from django.core.checks import register
 
 from imgshare_site import checks
 
 PORTAL = "portal"  # the tag of our checks, for commands that need no others
+
+
+class AdministrationConfig(AdminConfig):
+    default_site = "imgshare_site.administration.Administration"
 
 
 class SiteConfig(AppConfig):

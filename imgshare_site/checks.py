@@ -11,6 +11,9 @@ from pathlib import Path
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
+from policies.rules import addresses
+from policies.rules.tls import initiator_context
+
 PORTS = {f"{door}_PORT": f"IMGSHARE_{door}_PORT" for door in ("HTTP", "DICOM", "MLLP", "PACS")}
 WAITS = {
     "SETTLE_SECONDS": "IMGSHARE_SETTLE_SECONDS",
@@ -186,6 +189,31 @@ def _problems_of_tls(names: list[str]) -> list[str]:
     return [f"{', '.join(wrong)} {problem}" for wrong, problem in problems if wrong]
 
 
+def calls_go_where_they_may(**kwargs) -> list[CheckMessage]:
+    return [
+        Error(
+            f"The portal would call nobody: {problem}.",
+            hint="See IMGSHARE_PEERS and IMGSHARE_TLS_... in docs/operators.md.",
+            id="imgshare.E012",
+        )
+        for problem in _problems_of_calls()
+    ]
+
+
+def _problems_of_calls() -> list[str]:
+    found = []
+    for entry in settings.PEERS:
+        try:
+            addresses.read(entry.strip())
+        except ValueError as problem:
+            found.append(f"in IMGSHARE_PEERS {problem}")
+    try:
+        initiator_context(settings.TLS_AUTHORITIES, settings.TLS_CERTIFICATE, settings.TLS_KEY)
+    except OSError as problem:
+        found.append(f"the files of IMGSHARE_TLS_... cannot be used ({problem.strerror or problem})")
+    return found
+
+
 def messages_fit_through_the_door(**kwargs) -> list[CheckMessage]:
     limits = {"MLLP_CONNECTIONS": 1, "MLLP_MESSAGE_BYTES": SMALLEST_MESSAGE}
     return [
@@ -262,5 +290,6 @@ ALWAYS = [
     waits_are_positive,
     doors_are_encrypted_wholly_or_not,
     messages_fit_through_the_door,
+    calls_go_where_they_may,
 ]
 DEPLOY = [secret_key_is_secret, pages_are_encrypted, database_is_a_server, hosts_are_named]

@@ -29,6 +29,7 @@ from policies.models import (
     Grant,
     Intent,
     LedgerLine,
+    Organisation,
     Power,
     Procedure,
     ProcedureRule,
@@ -59,6 +60,16 @@ SOURCES = [
     {"name": "City Clinic", "ae_title": "CITY_CLINIC", "issuer": "CITY CLINIC"},
     {"name": DISCS, "ae_title": None, "issuer": "OUTSIDE"},
 ]
+ORGANISATIONS = {
+    "General Hospital": (
+        "General Hospital Trust",
+        "hospital",
+        "Image exchange desk",
+        "images@general.example",
+        "555 0101",
+    ),
+    "City Clinic": ("City Clinic Ltd", "practice", "Practice office", "office@city-clinic.example", "555 0102"),
+}
 PROCEDURES = [
     ("OUTCT", "Outside CT", "CT"),
     ("OUTMR", "Outside MRI", "MR"),
@@ -141,6 +152,10 @@ def _people() -> None:
 
 def _policies() -> None:
     sources = {row["name"]: Source.objects.get_or_create(name=row["name"], defaults=row)[0] for row in SOURCES}
+    for source, (name, kind, contact, mail, phone) in ORGANISATIONS.items():
+        known = {"kind": kind, "contact": contact, "mail": mail, "phone": phone}
+        organisation, _ = Organisation.objects.get_or_create(name=name, defaults=known)
+        Source.objects.filter(name=source, organisation=None).update(organisation=organisation)
     for code, meaning, modality in PROCEDURES:
         Procedure.objects.get_or_create(code=code, defaults={"meaning": meaning, "modality": modality})
     for priority, asked, code in PROCEDURE_MAP:

@@ -98,7 +98,7 @@ SECRET_KEY = secret_key()
 UID_KEY = env.str("IMGSHARE_UID_KEY", SECRET_KEY)  # new UIDs follow from old ones by it: keep it when the other changes
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "imgshare_site.apps.AdministrationConfig",  # django.contrib.admin with its index by topic
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -115,7 +115,7 @@ INSTALLED_APPS = [
     "policies",  # after the others: it takes pages of theirs out of the administration
     "orders",
     "reconciliation",
-    "imgshare_site",
+    "imgshare_site.apps.SiteConfig",
 ]
 
 MIDDLEWARE = [

@@ -6,7 +6,6 @@ what is found becomes patients and orders (see `learning`), and those become can
 
 import logging
 import os
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +21,7 @@ from orders.hl7 import mllp, write
 from orders.models import DemographicsSource, Worklist
 from orders.peers import demographics, fhir, worklist
 from orders.peers.found import NONE, Identifier, Person, Scheduled, Unanswered
-from policies import domains
+from policies import domains, reachable
 from policies.models import AssigningAuthority
 from policies.rules.birthdates import birth_date_variants
 from policies.rules.names import name_key
@@ -171,7 +170,8 @@ def _named(found: Iterable[Identifier], known: domains.Domains, default: str) ->
 
 
 def peer(row: Worklist) -> calling.Peer:
-    return worklist.peer_of(row.host, row.port, row.ae_title, calling_title=settings.AE_TITLE, seconds=row.patience)
+    title, connect = settings.AE_TITLE, reachable.connect
+    return calling.Peer(row.host, row.port, row.ae_title, title, *[row.patience] * 3, connect=connect)
 
 
 def _worklist(row: Worklist, question: Question, known: domains.Domains) -> Callable[[], Answer]:
@@ -211,7 +211,8 @@ def _demographics(row: DemographicsSource, question: Question, known: domains.Do
 
 def _by_fhir(row: DemographicsSource, question: Question, ours: list[Identifier]) -> Callable[[], Answer]:
     secret = os.environ.get(row.credentials, "") if row.credentials else ""
-    server = fhir.Server(row.name, row.url, secret, row.patience)
+    tls = reachable.context() if row.url.startswith("https") else None
+    server = fhir.Server(row.name, row.url, secret, row.patience, reachable.connect, tls)
 
     def call() -> Answer:
         if row.credentials and not secret:
@@ -278,8 +279,9 @@ def _people(question: Question, ours: list[Identifier], supplier: _PDQ | _FHIR) 
 def exchanging(row: DemographicsSource) -> Iterator[demographics.Exchange]:
     """With a PDQ supplier on one connection, all of it within the patience of its row."""
     until = time.monotonic() + row.patience
-    tls = ssl.create_default_context() if row.tls else None
-    with mllp.Connection(row.host, row.port, tls=tls, connect_seconds=row.patience) as line:
+    tls = reachable.context() if row.tls else None
+    way = {"tls": tls, "connect": reachable.connect, "connect_seconds": row.patience}
+    with mllp.Connection(row.host, row.port, **way) as line:
         yield lambda asked: line.ask(asked, timeout=max(0.01, until - time.monotonic()))
 
 

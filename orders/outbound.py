@@ -6,7 +6,6 @@ it; what is refused (AE) waits for a person. An order that the system is to numb
 
 import logging
 import random
-import ssl
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -18,9 +17,10 @@ from django.utils import timezone
 
 from orders.hl7 import mllp, ordering, read, write
 from orders.models import Notice, Order, OrderSystem, Patient
-from policies import audit, authority, bell, clock
+from policies import audit, authority, bell, clock, reachable
 from policies.models import Power, Source, User
 from policies.problems import Conflict, Denied
+from policies.trials import Trial, timed
 
 log = logging.getLogger(__name__)
 State, Kind = Notice.State, Notice.Kind
@@ -108,10 +108,29 @@ def send(key) -> None:
 
 
 def _ask(notice: Notice) -> bytes:
-    to = notice.system
-    tls = ssl.create_default_context(cafile=settings.MLLP_TLS_AUTHORITIES or None) if to.tls else None
-    with mllp.Connection(to.host, to.port, tls=tls) as line:
+    with _line(notice.system) as line:
         return line.ask(bytes(notice.raw), timeout=settings.NOTICE_ANSWER_SECONDS)
+
+
+def trial(to: OrderSystem) -> Trial:
+    """Whether it takes a connection. It is told nothing: no message is sure to leave it unchanged."""
+    if not to.host:
+        return Trial(False, "It has no host: nobody is told of orders.")
+
+    def ask() -> str:
+        try:
+            with _line(to) as line:
+                line.open()
+        except (mllp.Refused, OSError) as problem:
+            return str(problem)
+        return ""
+
+    return timed(ask, f"it takes a connection{' over TLS' if to.tls else ''}. No message was sent.")
+
+
+def _line(to: OrderSystem) -> mllp.Connection:
+    tls = reachable.context() if to.tls else None
+    return mllp.Connection(to.host, to.port, tls=tls, connect=reachable.connect)
 
 
 def _close(notice: Notice, **columns) -> int:

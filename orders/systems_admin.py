@@ -1,18 +1,18 @@
 """The systems that are told of orders or asked for them: who they are, what they were told, and whether they answer."""
 
 from django.contrib import admin, messages
-from django.http import HttpResponseRedirect
-from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from orders import lookup, outbound
 from orders.models import DemographicsSource, Notice, OrderSystem, Worklist
 from policies.problems import Problem
-from policies.recorded import LookedAt, Recorded
+from policies.recorded import LookedAt
+from policies.trials import Trial
+from policies.tried import Tried
 
 
 @admin.register(OrderSystem)
-class OrderSystems(Recorded):
+class OrderSystems(Tried):
     list_display = ["name", "pattern", "form", "host", "port", "tls", "patience", "active"]
     list_filter = ["active", "pattern"]
     search_fields = ["name", "host"]
@@ -24,6 +24,9 @@ class OrderSystems(Recorded):
             {"fields": ["form", "receiving_application", "receiving_facility", "character_set", "ordering_provider"]},
         ),
     ]
+
+    def trial(self, partner: OrderSystem) -> Trial:
+        return outbound.trial(partner)
 
 
 @admin.register(Notice)
@@ -54,24 +57,14 @@ class Notices(LookedAt):
                 self.message_user(request, _("%(notice)s is sent again.") % {"notice": notice}, messages.SUCCESS)
 
 
-class Asked(Recorded):
-    """A system that is asked; whoever may change it can try it too."""
+class Asked(Tried):
+    """A system that is asked."""
 
-    change_form_template = "orders/asked_system.html"
     list_filter = ["active"]
+    search_fields = ["name", "host"]
 
-    def _tried(self, request, obj) -> HttpResponseRedirect | None:
-        if "_try" not in request.POST:
-            return None
-        answers, said = lookup.trial(obj)
-        self.message_user(request, said, messages.SUCCESS if answers else messages.ERROR)
-        return HttpResponseRedirect(reverse(f"admin:orders_{self.opts.model_name}_change", args=[obj.pk]))
-
-    def response_change(self, request, obj):
-        return self._tried(request, obj) or super().response_change(request, obj)
-
-    def response_add(self, request, obj, post_url_continue=None):
-        return self._tried(request, obj) or super().response_add(request, obj, post_url_continue)
+    def trial(self, partner) -> Trial:
+        return Trial(*lookup.trial(partner))
 
 
 @admin.register(Worklist)

@@ -8,10 +8,6 @@ from policies import consent_admin, drafts_admin, partners_admin, people_admin, 
 from policies.models import LedgerLine, Procedure, Reason
 from policies.recorded import LookedAt, Recorded
 
-admin.site.site_header = "Outside images: administration"
-admin.site.site_title = "Outside images"
-admin.site.index_title = "Policies and partners"
-
 # A schedule of the worker names any function, and a token is its owner: neither is made by clicking.
 admin.site.unregister([Failure, OrmQ, Schedule, Success, TokenProxy])
 

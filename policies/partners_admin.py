@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from policies import audit
-from policies.models import AssigningAuthority, AuthorityAlias, Destination, Organisation, Source, SourceSystem
+from policies.models import AssigningAuthority, AuthorityAlias, Organisation, Source, SourceSystem
 from policies.recorded import Recorded
 
 
@@ -37,7 +37,6 @@ class Sources(Recorded):
     list_filter = ["active", "category", "organisation"]
     list_select_related = ["organisation"]
     search_fields = ["name", "ae_title", "issuer", "systems__ae_title", "organisation__name"]
-    autocomplete_fields = ["organisation"]
     inlines = [SystemInline]
     fieldsets = [
         (None, {"fields": ["name", "organisation", "active"]}),
@@ -122,29 +121,3 @@ class AssigningAuthorities(Recorded):
 
 def _aliases(authority: AssigningAuthority) -> list[str]:
     return [str(alias) for alias in AuthorityAlias.objects.filter(authority=authority)]
-
-
-@admin.register(Destination)
-class Destinations(Recorded):
-    list_display = [
-        "name",
-        "kind",
-        "organisation",
-        "protocol",
-        "ae_title",
-        "host",
-        "port",
-        "proof",
-        "offered",
-        "active",
-    ]
-    list_filter = ["active", "kind", "protocol", "proof", "organisation"]
-    list_select_related = ["organisation"]
-    search_fields = ["name", "ae_title", "host", "stow_url", "organisation__name"]
-    autocomplete_fields = ["organisation"]
-    fieldsets = [
-        (None, {"fields": ["name", "kind", "organisation", "protocol", "outside", "offered", "active"]}),
-        (_("DICOM"), {"fields": ["ae_title", "host", "port", "tls", "associations"]}),
-        (_("DICOMweb"), {"fields": ["stow_url", "credentials"]}),
-        (_("Proof of delivery"), {"fields": ["proof", "commitment_patience", "query_url", "query_ae_title"]}),
-    ]

@@ -1,7 +1,8 @@
 """The managers' pages that look at studies too."""
 
 from reconciliation import whatif  # noqa: F401 - tells the pages of rules what a change would do
+from reconciliation.destinations_admin import Destinations
 from reconciliation.matching_admin import MatchingPolicies
 from reconciliation.ordering_admin import CancellableOrders, ProcedureRules
 
-__all__ = ["CancellableOrders", "MatchingPolicies", "ProcedureRules"]
+__all__ = ["CancellableOrders", "Destinations", "MatchingPolicies", "ProcedureRules"]

@@ -4,7 +4,7 @@ from csp.decorators import csp_update
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from reconciliation.views import api, api_consent, api_expiry, api_lists, api_orders, api_studies
+from reconciliation.views import api, api_consent, api_expiry, api_lists, api_orders, api_partners, api_studies
 
 app_name = "api"
 
@@ -58,6 +58,7 @@ urlpatterns = [
     path("submissions/<uuid:key>/", api_lists.submission, name="submission"),
     path("sources/", api_lists.sources, name="sources"),
     path("destinations/", api_lists.destinations, name="destinations"),
+    path("destinations/<uuid:key>/test/", api_partners.test_destination, name="test-destination"),
     path("procedures/", api_lists.procedures, name="procedures"),
     path("retention-rules/", api_lists.retention_rules, name="retention-rules"),
     path("reasons/", api_lists.reasons, name="reasons"),

@@ -171,7 +171,9 @@ def _ask(sent: Delivery) -> None:
             sent.study,
             detail={**delivery.where(sent), "transaction": asked.transaction_uid, "objects": len(references)},
         )
-    commitment.ask(peer(sent), references, transaction_uid=asked.transaction_uid, keep=stores.reports().keep)
+    commitment.ask(
+        delivery.peer(sent.destination), references, transaction_uid=asked.transaction_uid, keep=stores.reports().keep
+    )
     Commitment.objects.filter(pk=asked.pk).update(taken=True)
 
 
@@ -303,12 +305,7 @@ def found_at(sent: Delivery, wanted: set[str]) -> set[str]:
     if to.counts_by_web:
         return web.instances(delivery.site(to, to.query_url or to.stow_url), study, wanted=wanted)
     series = Instance.objects.filter(series__study=sent.study_id).values_list("series__series_instance_uid", flat=True)
-    return find.instances(peer(sent, ae_title=to.query_ae_title), study, map(renamed.uid, series.distinct()))
-
-
-def peer(sent: Delivery, *, ae_title: str = "") -> scu.Peer:
-    to = sent.destination
-    return scu.Peer(host=to.host, port=to.port, ae_title=ae_title or to.ae_title, calling_title=settings.AE_TITLE)
+    return find.instances(delivery.peer(to, ae_title=to.query_ae_title), study, map(renamed.uid, series.distinct()))
 
 
 def _send_again(sent: Delivery, keys: list, sentence: str) -> None:

@@ -19,7 +19,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from policies import audit, authority, bell, clock
+from policies import audit, authority, bell, clock, reachable
 from policies.models import Destination, Power, User
 from policies.problems import Conflict
 from policies.rules.coercion import Change
@@ -110,15 +110,16 @@ def _over_its_protocol(delivery: Delivery, objects: list[scu.Outgoing], outcomes
     if to.protocol == Destination.Protocol.STOW:
         web.send(site(to, to.stow_url), objects, scratch=scratch, **told)
         return
-    scu.send(_peer(delivery), objects, associations=to.associations, scratch=scratch, **told)
+    scu.send(peer(to), objects, associations=to.associations, scratch=scratch, **told)
 
 
-def site(to: Destination, url: str) -> web.Site:
+def site(to: Destination, url: str, **waits: float) -> web.Site:
     """Where and as whom we speak DICOMweb to a destination; the secret is in the environment, never in the row."""
     secret = os.environ.get(to.credentials, "") if to.credentials else ""
     if to.credentials and not secret:
         raise scu.Refused(f"The credentials of {to} are not set: the portal's environment has no {to.credentials}.")
-    return web.Site(url=url, name=to.name, credentials=secret, connections=to.associations)
+    way = {"connect": reachable.connect, "tls": reachable.context() if url.startswith("https") else None}
+    return web.Site(url=url, name=to.name, credentials=secret, connections=to.associations, **waits, **way)
 
 
 def outstanding(delivery: Delivery):
@@ -130,9 +131,11 @@ def outstanding(delivery: Delivery):
     return of_study.exclude(pk__in=accepted).order_by("series_id", "pk")
 
 
-def _peer(delivery: Delivery) -> scu.Peer:
-    to = delivery.destination
-    return scu.Peer(host=to.host, port=to.port, ae_title=to.ae_title, calling_title=settings.AE_TITLE)
+def peer(to: Destination, *, ae_title: str = "", **waits: float) -> scu.Peer:
+    """Where and as whom we speak DICOM to a destination."""
+    title = ae_title or to.ae_title
+    way = {"connect": reachable.connect, "tls": reachable.context() if to.tls else None}
+    return scu.Peer(to.host, to.port, title, settings.AE_TITLE, **waits, **way)
 
 
 def _outgoing(instance: Instance, changes: list[Change], renamed: renaming.Renaming) -> scu.Outgoing:

@@ -193,3 +193,10 @@ def test_the_example_of_the_environment_names_every_variable_that_the_settings_r
     shown = re.findall(r"^#?(\w+)=", (site.BASE_DIR / "deploy" / "imgshare.env.example").read_text(), re.MULTILINE)
 
     assert sorted(shown) == sorted(set(read))
+
+
+@pytest.mark.parametrize(("name", "value"), [("PEERS", ["10.0.0.1/8"]), ("TLS_AUTHORITIES", "/nowhere/ca.pem")])
+def test_a_portal_that_could_call_nobody_does_not_start(settings, name, value):
+    assert checks.calls_go_where_they_may() == []
+    setattr(settings, name, value)
+    assert ids(checks.calls_go_where_they_may()) == ["imgshare.E012"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from pynetdicom.sop_class import Verification
 from orders.dicom import fragments
 from orders.dicom.fragments import COMMAND, LAST, NO_DATA_SET, Body, Nonsense
 from orders.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from policies.rules.addresses import Forbidden
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
@@ -48,6 +50,7 @@ PENDING = (0xFF00, 0xFF01)  # more responses follow (PS3.7 9.1.2.1.5)
 LITTLE_ENDIAN = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")  # Explicit and Implicit VR Little Endian
 NO_REASON = 0x02  # result of a presentation context (PS3.8 Table 9-18)
 
+Connect = Callable[[tuple[str, int], float], socket.socket]  # host and port, seconds; raises OSError, Forbidden
 Proposal = tuple[str, tuple[str, ...]]  # an abstract syntax, and transfer syntaxes in our order
 
 
@@ -62,6 +65,8 @@ class Peer:
     connection_timeout: float = 5
     acse_timeout: float = 10
     dimse_timeout: float = 60
+    connect: Connect = socket.create_connection
+    tls: ssl.SSLContext | None = None
 
 
 class Unreachable(Exception):
@@ -82,8 +87,7 @@ class Line:
     def __init__(self, peer: Peer, idle: Callable[[], None]) -> None:
         self.idle, self.patience, self.broken = idle, peer.dimse_timeout, False
         self.received = bytearray()
-        self.socket = socket.create_connection((peer.host, peer.port), timeout=peer.connection_timeout)
-        self.socket.settimeout(None)  # the kernel waits for us: fewer calls, and larger ones
+        self.socket = _connected(peer)
         seconds, rest = divmod(peer.dimse_timeout, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(seconds), int(rest * 1e6)))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -103,7 +107,7 @@ class Line:
         try:
             while left:
                 left = left[self.socket.send(left) :]
-        except BlockingIOError as error:
+        except (BlockingIOError, TimeoutError) as error:
             self.broken = True
             raise Lost(f"took no more bytes for {self.patience:g} seconds") from error
         except OSError as error:
@@ -111,7 +115,11 @@ class Line:
             raise Lost("ended the connection") from error
 
     def pending(self) -> bool:
-        return bool(self.received or self.poll.poll(0))
+        return bool(self.received or self._decrypted() or self.poll.poll(0))
+
+    def _decrypted(self) -> int:
+        """Bytes that `poll` does not see any more: TLS has taken them off the line."""
+        return self.socket.pending() if isinstance(self.socket, ssl.SSLSocket) else 0
 
     def read(self, deadline: float) -> tuple[int, bytes]:
         """The next PDU, as its type and all its bytes. Raises Lost."""
@@ -140,7 +148,7 @@ class Line:
         if QUICKACK is not None:
             with suppress(OSError):
                 self.socket.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)  # holds for the next packets only
-        while not self.poll.poll(1000 * min(SLICE, max(0.0, deadline - time.monotonic()))):
+        while not self._decrypted() and not self.poll.poll(1000 * min(SLICE, max(0.0, deadline - time.monotonic()))):
             self.idle()
             if time.monotonic() >= deadline:
                 raise Lost("did not answer in time")
@@ -149,13 +157,32 @@ class Line:
         """Send a last PDU where that is possible without waiting."""
         if not self.broken:
             with suppress(OSError):
-                self.socket.send(pdu, socket.MSG_DONTWAIT)
+                if isinstance(self.socket, ssl.SSLSocket):
+                    self.socket.settimeout(0)
+                    self.socket.send(pdu)
+                else:
+                    self.socket.send(pdu, socket.MSG_DONTWAIT)
 
     def close(self) -> None:
         if self.broken:  # what still waits to be sent is of no use to anybody
             with suppress(OSError):
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
+
+
+def _connected(peer: Peer) -> socket.socket:
+    """Without TLS the kernel waits for us: fewer calls, and larger ones. With it, nothing waits longer than it may."""
+    line = peer.connect((peer.host, peer.port), peer.connection_timeout)
+    if peer.tls is None:
+        line.settimeout(None)
+        return line
+    try:
+        line = peer.tls.wrap_socket(line, server_hostname=peer.host)
+    except BaseException:
+        line.close()
+        raise
+    line.settimeout(peer.dimse_timeout)
+    return line
 
 
 class Agreed(NamedTuple):
@@ -366,6 +393,16 @@ def _opened(peer: Peer, proposals: Sequence[Proposal], idle: Callable[[], None])
         line = Line(peer, idle)
     except socket.gaierror as problem:
         raise Unreachable(f"The host of {peer.ae_title} is not known: {peer.host}.") from problem
+    except Forbidden as problem:
+        raise Refused(str(problem)) from problem
+    except ssl.SSLCertVerificationError as problem:
+        raise Refused(f"The certificate of {where} is not trusted here: {problem.verify_message}") from problem
+    except ssl.SSLError as problem:
+        raise Refused(f"{where} does not speak TLS, or does not trust our certificate.") from problem
+    except ConnectionRefusedError as problem:
+        raise Unreachable(f"Nobody listens at {peer.host}:{peer.port} ({peer.ae_title}).") from problem
+    except TimeoutError as problem:
+        raise Unreachable(f"{where} does not answer in {peer.connection_timeout:g} seconds.") from problem
     except OSError as problem:
         raise Unreachable(f"{where} does not answer.") from problem
     except (ValueError, OverflowError) as problem:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from orders.hl7 import read, write
+from policies.rules.addresses import Forbidden
 from policies.rules.tls import Acceptor
 
 log = logging.getLogger(__name__)
@@ -297,8 +298,9 @@ class Connection:
         tls: ssl.SSLContext | None = None,
         connect_seconds: float = 5,
         largest: int = LARGEST,
+        connect: Callable[[tuple[str, int], float], socket.socket] = socket.create_connection,
     ) -> None:
-        self.host, self.port, self.tls = host, port, tls
+        self.host, self.port, self.tls, self.connect = host, port, tls, connect
         self.connect_seconds, self.largest = connect_seconds, largest
         self._socket: socket.socket | None = None
         self._decoder = Decoder(largest)
@@ -335,6 +337,11 @@ class Connection:
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
+    def open(self) -> None:
+        """Connect now, and say nothing. Raises Refused."""
+        if self._socket is None:
+            self._connect()
+
     def _ask(self, message: bytes, control_id: str, until: float) -> bytes:
         connection = self._socket or self._connect()
         try:
@@ -369,7 +376,9 @@ class Connection:
 
     def _connect(self) -> socket.socket:
         try:
-            connection = socket.create_connection((self.host, self.port), timeout=self.connect_seconds)
+            connection = self.connect((self.host, self.port), self.connect_seconds)
+        except Forbidden as refusal:
+            raise Refused(str(refusal)) from refusal
         except OSError as error:
             raise Refused(f"{self} cannot be reached: {error.strerror or error}.") from error
         try:

@@ -12,19 +12,21 @@ import ssl
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 from orders.hl7.persons import NOT_IN_NAMES
 from orders.peers.found import MOST_IDENTIFIERS, NONE, Identifier, Person, Unanswered, birth_date, literal, written
+from policies.rules.addresses import Forbidden
 
 LONGEST_ANSWER = 2 << 20  # bytes
 PAGE = 50
 OID, UUID = "urn:oid:", "urn:uuid:"
 SEXES = {"male": "M", "female": "F", "other": "O"}
 SPECIAL = str.maketrans({letter: f"\\{letter}" for letter in "\\,|$"})  # FHIR R4 3.1.1.5.8
+Connect = Callable[[tuple[str, int], float], socket.socket]
 USES = ("official", "usual", "")
 
 
@@ -36,6 +38,8 @@ class Server:
     url: str
     credentials: str = ""
     seconds: float = 5
+    connect: Connect = socket.create_connection
+    tls: ssl.SSLContext | None = None  # the system's where there is none
 
 
 Criteria = list[tuple[str, str]]
@@ -149,6 +153,8 @@ def _get(server: Server, path: str) -> tuple[int, bytes]:
             body = answer.read(LONGEST_ANSWER + 1)
             if time.monotonic() >= until:  # what was cut may look like a short answer
                 raise TimeoutError
+    except Forbidden as refusal:
+        raise Unanswered(str(refusal)) from refusal
     except ssl.SSLCertVerificationError as problem:
         raise Unanswered(
             f"The certificate of {server.name} is not trusted here: {problem.verify_message}."
@@ -163,11 +169,14 @@ def _get(server: Server, path: str) -> tuple[int, bytes]:
 @contextmanager
 def _connected(server: Server, address, until: float) -> Iterator[http.client.HTTPConnection]:
     """A connection that is cut when the time is over, however slowly its bytes come."""
-    secure = {"context": ssl.create_default_context()} if address.scheme == "https" else {}
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    line = kind(address.hostname or "", address.port, timeout=server.seconds, **secure)
+    is_secure = address.scheme == "https"
+    host, port = address.hostname or "", address.port or (443 if is_secure else 80)
+    line = http.client.HTTPConnection(host, address.port)  # the port is said where it is in the address
+    line.sock = server.connect((host, port), server.seconds)
     try:
-        line.connect()
+        if is_secure:
+            context = server.tls or ssl.create_default_context()
+            line.sock = context.wrap_socket(line.sock, server_hostname=host)
         cut = threading.Timer(max(0.0, until - time.monotonic()), _cut, [line.sock])
         cut.daemon = True
         cut.start()

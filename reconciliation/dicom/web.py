@@ -23,6 +23,8 @@ from uuid import uuid4
 
 from pydicom.uid import UID
 
+from orders.dicom.calling import Connect
+from policies.rules.addresses import Forbidden
 from reconciliation.dicom import native, plain
 from reconciliation.dicom.edit import CannotWrite, Made
 from reconciliation.dicom.elements import file_head
@@ -78,6 +80,8 @@ class Site:
     connections: int = 1
     connection_timeout: float = 5
     answer_timeout: float = 120
+    connect: Connect = socket.create_connection
+    tls: ssl.SSLContext | None = None  # the system's where there is none
 
 
 def send(
@@ -277,6 +281,13 @@ def _uids(site: Site, status: int, body: bytes) -> set[str]:
         raise Unreachable(f"{site.name} answered a query, but not in a way that can be read.") from problem
 
 
+def why_silent(site: Site) -> str:
+    """Say why the site does not answer a query that finds nothing, or "". Raises Unreachable or Refused."""
+    with closing(_Lines(site)) as lines, lines.one() as line:
+        status, _ = line.get("/studies?StudyInstanceUID=2.25.0&limit=1")
+    return "" if status in (OK, 204) else str(_refusal(site, status))
+
+
 # --- the line --------------------------------------------------------------------------------------------------------
 
 
@@ -306,15 +317,10 @@ class _Line:
         address = urlsplit(self.site.url)
         self.path = address.path.rstrip("/")
         self.used = False
-        timeout = self.site.connection_timeout
+        self.is_secure = address.scheme == "https"
         try:
-            if address.scheme == "https":
-                context = ssl.create_default_context()
-                self.http = http.client.HTTPSConnection(
-                    address.hostname, address.port, timeout=timeout, context=context
-                )
-            else:
-                self.http = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
+            self.host, self.port = address.hostname or "", address.port or (443 if self.is_secure else 80)
+            self.http = http.client.HTTPConnection(self.host, address.port)  # it says the port where the address does
         except ValueError as problem:
             raise Refused(f"The address of {self.site.name} is not valid: {self.site.url}.") from problem
 
@@ -355,7 +361,10 @@ class _Line:
     def _head(self, method: str, path: str, *headers: tuple[str, str]) -> None:
         if self.http.sock is None:
             self.used = False
-            self.http.connect()
+            self.http.sock = self.site.connect((self.host, self.port), self.site.connection_timeout)
+            if self.is_secure:
+                context = self.site.tls or ssl.create_default_context()
+                self.http.sock = context.wrap_socket(self.http.sock, server_hostname=self.host)
             self.http.sock.settimeout(self.site.answer_timeout)
             self.http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.http.putrequest(method, f"{self.path}{path}", skip_accept_encoding=True)
@@ -366,6 +375,8 @@ class _Line:
     def _asked(self, request: Callable[[], None]) -> tuple[int, bytes]:
         try:
             return self._once(request)
+        except Forbidden as refusal:
+            raise Refused(str(refusal)) from refusal
         except (OSError, http.client.HTTPException) as problem:
             self.http.close()
             if not self.used or isinstance(problem, TimeoutError):

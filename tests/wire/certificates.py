@@ -38,6 +38,18 @@ class Trust(NamedTuple):
     theirs: Certified
     stranger: Certified
     authority: Path
+    signer: Certified
+
+
+def certificate_for(address: str, folder: Path, trust: Trust) -> Certified:
+    """Of a peer that is called at this address: who calls compares it."""
+    made, request = Certified(folder / "peer.key", folder / "peer.pem"), folder / "peer.csr"
+    names = folder / "names"
+    names.write_text(f"subjectAltName=IP:{address}")
+    openssl("req", *NEW_KEY, "-keyout", made.key, "-out", request, "-subj", "/CN=peer")
+    signer = ["-CA", trust.signer.certificate, "-CAkey", trust.signer.key, "-CAcreateserial", "-days", "2"]
+    openssl("x509", "-req", "-in", request, "-extfile", names, "-out", made.certificate, *signer)
+    return made
 
 
 def trust_in(folder: Path) -> Trust:
@@ -47,4 +59,5 @@ def trust_in(folder: Path) -> Trust:
         certified(folder, "modality", by=known),
         certified(folder, "stranger", by=unknown),
         known.certificate,
+        known,
     )

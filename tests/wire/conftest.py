@@ -303,6 +303,7 @@ def portal_environment(**values: object) -> dict[str, str]:
     ours = {"DATABASE_URL", "DJANGO_SETTINGS_MODULE", "DJANGO_ALLOW_ASYNC_UNSAFE"}
     kept = {name: value for name, value in os.environ.items() if name not in ours and not name.startswith("IMGSHARE_")}
     fixed = {"IMGSHARE_SECRET_KEY": "k" * 60, "IMGSHARE_MINIMUM_FREE_BYTES": "0", "PYTHONUNBUFFERED": "1"}
+    fixed |= {"IMGSHARE_PEERS": "127.0.0.0/8:1-65535,[::1]:1-65535"}
     return kept | fixed | {name: str(value) for name, value in values.items()}
 
 

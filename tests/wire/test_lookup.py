@@ -422,7 +422,7 @@ def test_a_worklist_is_tried_in_words(tmp_path, manager):
         row = mwl(peer.port)
         assert "answers, and has 0 orders for today" in tried(manager, row, *names)
 
-    assert "does not answer" in tried(manager, row, *names)
+    assert "Nobody listens" in tried(manager, row, *names)
 
 
 def test_a_demographics_source_is_tried_in_words(manager):

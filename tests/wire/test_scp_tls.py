@@ -53,6 +53,7 @@ def test_a_stranger_is_not_talked_to(portal, trust):
 
     assert done.returncode != 0
     assert portal.files() == []
+    eventually(lambda: portal.refused)
     [(caller, why)] = portal.refused
     assert (caller.address, why) == ("127.0.0.1", "It showed no certificate that an authority of ours has signed.")
     assert storescu(portal, trust.theirs, trust, CT).returncode == 0
@@ -84,7 +85,7 @@ def folder_of(parent: Path, name: str) -> Path:
 def test_who_speaks_no_tls_is_hung_up_on(portal):
     assert portal.call("storescu", CT).returncode != 0
     assert portal.files() == []
-    assert [why for _, why in portal.refused] == ["It does not speak TLS as it must here."]
+    eventually(lambda: [why for _, why in portal.refused] == ["It does not speak TLS as it must here."])
 
 
 def test_who_shows_no_certificate_is_not_talked_to(portal, trust):
@@ -92,6 +93,7 @@ def test_who_shows_no_certificate_is_not_talked_to(portal, trust):
 
     assert done.returncode != 0
     assert portal.files() == []
+    eventually(lambda: portal.refused)
     assert [why for _, why in portal.refused] == ["It showed no certificate that an authority of ours has signed."]
 
 
