@@ -17,7 +17,7 @@ GRANTS = {
 MANAGED = {
     "policies": [
         *("source", "destination", "procedure", "procedurerule", "retentionrule", "reason"),
-        *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight"),
+        *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight", "qualityrule"),
     ],
     "orders": [
         *("patient", "identifier", "order", "accessionsequence", "ordersystem", "notice"),

@@ -2,5 +2,6 @@
 
 from reconciliation.matching_admin import MatchingPolicies
 from reconciliation.ordering_admin import CancellableOrders, ProcedureRules
+from reconciliation.quality_admin import QualityRules
 
-__all__ = ["CancellableOrders", "MatchingPolicies", "ProcedureRules"]
+__all__ = ["CancellableOrders", "MatchingPolicies", "ProcedureRules", "QualityRules"]

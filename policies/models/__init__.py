@@ -24,6 +24,7 @@ from policies.models.policy import (
     RetentionRule,
     iso_period,
 )
+from policies.models.quality import QualityRule
 
 __all__ = [
     "LOOPBACK",
@@ -41,6 +42,7 @@ __all__ = [
     "Power",
     "Procedure",
     "ProcedureRule",
+    "QualityRule",
     "Reason",
     "RetentionRule",
     "Source",

@@ -2,6 +2,7 @@
 
 from reconciliation.models.decisions import Consent, Finding, Lookout, Mapping, Proposal, StudyKey
 from reconciliation.models.deliveries import Commitment, DeliveredInstance, Delivery
+from reconciliation.models.letters import Letter
 from reconciliation.models.studies import Instance, Series, Study, Submission, Unreadable
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Delivery",
     "Finding",
     "Instance",
+    "Letter",
     "Lookout",
     "Mapping",
     "Proposal",
