@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
-from reconciliation.views import desk, news, pictures, queue, records, sessions, study, told
+from reconciliation.views import desk, news, pictures, quality, queue, records, sessions, study, told
 
 STUDY = "studies/<uuid:key>/"
 
@@ -32,11 +32,13 @@ urlpatterns = [
     path(f"{STUDY}clear/", desk.clear, name="clear"),
     path(f"{STUDY}release/", desk.release_, name="release"),
     path(f"{STUDY}reject/", desk.reject, name="reject"),
+    path(f"{STUDY}letters/", quality.letters, name="letters"),
     path(f"{STUDY}reinstate/", desk.reinstate, name="reinstate"),
     path(f"{STUDY}retry/", desk.retry, name="retry"),
     path("pictures/<uuid:key>/", pictures.picture, name="picture"),
     path("submissions/", records.submissions, name="submissions"),
     path("unreadable/", records.unreadable, name="unreadable"),
+    path("quality/", quality.numbers, name="quality"),
     path("ledger/", records.ledger, name="ledger"),
     path("login/", sessions.SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),

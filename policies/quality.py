@@ -53,7 +53,9 @@ def segregating() -> set[str]:
 
 
 def proposed_reason(codes: list[str]):
-    """The reason for which these findings propose a rejection, or None."""
+    """The reason for which what these rules found proposes a rejection, or None."""
+    if not codes:
+        return None
     rows = QualityRule.objects.filter(follows=QualityRule.Follows.REJECT, active=True, code__in=codes)
     row = rows.filter(reason__active=True).select_related("reason").first()
     return row and row.reason

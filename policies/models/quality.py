@@ -22,7 +22,7 @@ def a_keyword(text: str) -> None:
     tag = tag_for_keyword(text)
     if tag is None:
         raise ValidationError(_("DICOM has no attribute with this keyword. Write it like BodyPartExamined."))
-    if dictionary_VR(tag) in BINARY:
+    if BINARY & set(dictionary_VR(tag).split(" or ")):
         raise ValidationError(_("This attribute holds no text that could be judged."))
 
 

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from orders import outbound
 from orders.models import Order, Patient
 from orders.patients import root
-from policies import audit, authority, retention
+from policies import audit, authority, quality, retention
 from policies.consent import Basis, Purpose
 from policies.models import Destination, Intent, Power, Procedure, Reason, RetentionRule, User
 from policies.problems import Conflict, Denied, Invalid
@@ -87,6 +87,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
         "history": audit.history(study)[:HISTORY],
         "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
         "reasons": Reason.objects.filter(active=True) if "reject" in offered else (),
+        "proposed_reason": quality.proposed_reason([one.rule for one in findings if one.rule]),
         **_going_on(request, study, did),
     }
     return found | STAGES.get(study.state, _decided)(request, study, choice or request.GET.get("choice", ""))
@@ -132,7 +133,7 @@ def _barred_throughout(offered: dict[str, str]) -> str:
 
 def _going_on(request: HttpRequest, study: Study, did: str) -> dict:
     counts = queue.counts(request.user)
-    counts[study.state] -= 1
+    counts[study.state] -= not (study.segregated and study.state in queue.OPEN_STATES)
     state = GOES_ON.get(did, study.state if study.state in queue.OPEN_STATES else State.HELD)
     state = state if counts[state] else State.HELD
     waiting = counts[state]
