@@ -55,6 +55,7 @@ TLS_KEY = env.str("IMGSHARE_TLS_KEY", "")
 
 # Who we are in the objects that we rewrite (Contributing Equipment, Original Attributes).
 INSTITUTION_NAME = env.str("IMGSHARE_INSTITUTION_NAME", "Local Hospital")
+CONTACT = env.str("IMGSHARE_CONTACT", "")  # whom a sender may ask, as letters say it
 STATION_NAME = env.str("IMGSHARE_STATION_NAME", "IMGSHARE")
 
 # How long things take, in seconds.

@@ -4,7 +4,20 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
-from reconciliation.views import consent, desk, expiry, fhir, news, pictures, queue, records, sessions, study, told
+from reconciliation.views import (
+    consent,
+    desk,
+    expiry,
+    fhir,
+    news,
+    pictures,
+    quality,
+    queue,
+    records,
+    sessions,
+    study,
+    told,
+)
 
 STUDY = "studies/<uuid:key>/"
 
@@ -35,6 +48,7 @@ urlpatterns = [
     path(f"{STUDY}evidence/<uuid:evidence_key>/", consent.scan, name="consent_scan"),
     path(f"{STUDY}release/", desk.release_, name="release"),
     path(f"{STUDY}reject/", desk.reject, name="reject"),
+    path(f"{STUDY}letters/", quality.letters, name="letters"),
     path(f"{STUDY}reinstate/", desk.reinstate, name="reinstate"),
     path(f"{STUDY}hold/", expiry.hold, name="hold"),
     path(f"{STUDY}keep/", expiry.keep, name="keep"),
@@ -46,6 +60,7 @@ urlpatterns = [
     path("expiry/approve/", expiry.approve, name="approve-deletions"),
     path("expiry/<uuid:key>/take-back/", expiry.take_back, name="take-back-deletion"),
     path("holds/<uuid:key>/lift/", expiry.lift, name="lift-hold"),
+    path("quality/", quality.numbers, name="quality"),
     path("ledger/", records.ledger, name="ledger"),
     path("fhir/Consent", fhir.Consents.as_view(), name="fhir_consents"),
     path("fhir/Consent/_search", fhir.Consents.as_view(), name="fhir_consents_search"),

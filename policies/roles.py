@@ -18,7 +18,7 @@ GRANTS = {
 MANAGED = {
     "policies": [
         *("organisation", "source", "sourcesystem", "destination"),
-        *("procedure", "procedurerule", "retentionrule", "consentrule", "reason"),
+        *("procedure", "procedurerule", "retentionrule", "consentrule", "qualityrule", "reason"),
         *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight"),
         *("policydraft", "policyversion"),
     ],

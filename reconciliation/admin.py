@@ -4,5 +4,6 @@ from reconciliation import whatif  # noqa: F401 - tells the pages of rules what 
 from reconciliation.destinations_admin import Destinations
 from reconciliation.matching_admin import MatchingPolicies
 from reconciliation.ordering_admin import CancellableOrders, ProcedureRules
+from reconciliation.quality_admin import QualityRules
 
-__all__ = ["CancellableOrders", "Destinations", "MatchingPolicies", "ProcedureRules"]
+__all__ = ["CancellableOrders", "Destinations", "MatchingPolicies", "ProcedureRules", "QualityRules"]

@@ -4,7 +4,16 @@ from csp.decorators import csp_update
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from reconciliation.views import api, api_consent, api_expiry, api_lists, api_orders, api_partners, api_studies
+from reconciliation.views import (
+    api,
+    api_consent,
+    api_expiry,
+    api_lists,
+    api_orders,
+    api_partners,
+    api_quality,
+    api_studies,
+)
 
 app_name = "api"
 
@@ -38,6 +47,7 @@ urlpatterns = [
     path("studies/<uuid:key>/evidence/<uuid:evidence_key>/", api_consent.consent_form, name="consent-form"),
     path("studies/<uuid:key>/release/", api_studies.release_study, name="release"),
     path("studies/<uuid:key>/reject/", api_studies.reject, name="reject"),
+    path("studies/<uuid:key>/letters/", api_quality.letters, name="letters"),
     path("studies/<uuid:key>/reinstate/", api_studies.reinstate, name="reinstate"),
     path("studies/<uuid:key>/hold/", api_expiry.hold, name="hold"),
     path("studies/<uuid:key>/keep/", api_expiry.keep, name="keep"),
@@ -54,6 +64,7 @@ urlpatterns = [
     path("notices/<uuid:key>/retry/", api_orders.tell_again, name="tell-again"),
     path("patients/", api_orders.Patients.as_view(), name="patients"),
     path("patients/<uuid:key>/", api_orders.patient, name="patient"),
+    path("quality/", api_quality.quality, name="quality"),
     path("submissions/", api_lists.submissions, name="submissions"),
     path("submissions/<uuid:key>/", api_lists.submission, name="submission"),
     path("sources/", api_lists.sources, name="sources"),

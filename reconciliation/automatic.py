@@ -43,6 +43,7 @@ def due(limit: int = A_MINUTE) -> list[Study]:
         Exists(first),
         state=Study.State.HELD,
         deidentified=False,
+        segregated=False,
         for_a_person=False,
         best_class=rules.Class.STRONG,
         best_score__gte=F("source__matching_policy__least_probability"),
@@ -76,7 +77,7 @@ def why_not(study: Study, policy: MatchingPolicy, seen: Seen) -> str:
     """Say why a study must be left to a person, or "" when the policy matches it."""
     if not policy.automatic or policy.approved_by_id is None:
         return f"No approved policy matches studies of {policy.source}."
-    if study.state != Study.State.HELD or study.for_a_person:
+    if study.state != Study.State.HELD or study.for_a_person or study.segregated:
         return "A person decides about this study."
     if lease.holder(study):
         return "Somebody has the study open."

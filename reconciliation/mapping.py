@@ -18,9 +18,8 @@ from policies.rules import objections as rules
 from policies.rules.coercion import Change
 from policies.rules.matching import Match
 from policies.rules.quality import Found
-from reconciliation import gate, links, local, matching, parts, renaming, replay, stores
-from reconciliation.dicom import header
-from reconciliation.models import Finding, Instance, Mapping, Study
+from reconciliation import gate, links, local, matching, parts, renaming, replay, samples
+from reconciliation.models import Finding, Mapping, Study
 from reconciliation.workflow import move, undecide, why_not
 
 MANUFACTURER = "imgshare"
@@ -210,13 +209,8 @@ def fingerprint(changes: list[Change], renamed: renaming.Renaming = renaming.UNC
 
 
 def _incoming(study: Study) -> list[dict]:
-    """What the plan looks at, from the first object of each series, read from the vault."""
-    vault = stores.vault()
-    firsts = [
-        Instance.objects.filter(series=series).order_by("instance_number", "pk").first()
-        for series in study.series.order_by("pk")
-    ]
-    return [header.attributes(vault.path(one.digest), coercion.ATTRIBUTES) for one in firsts if one]
+    """What the plan looks at."""
+    return [one.said for one in samples.read(study, coercion.ATTRIBUTES)]
 
 
 def _importer(study: Study) -> coercion.Importer:

@@ -133,11 +133,10 @@ _NAMES_NOBODY = "These objects name no patient, and more than one part of this s
 _SUPPLEMENT = "These objects came after the first part of this study had left the queue ({})."
 
 
-def find(study: Study, code: str, severity: str, sentence: str) -> None:
+def find(study: Study, code: str, severity: str, sentence: str, *, rule: str = "") -> None:
     """Put a finding on a study, once."""
-    Finding.objects.get_or_create(
-        study=study, code=code, defaults={"severity": severity, "sentence": sentence.replace("\0", "")}
-    )
+    said = {"severity": severity, "sentence": sentence.replace("\0", ""), "rule": rule}
+    Finding.objects.get_or_create(study=study, code=code, defaults=said)
 
 
 def fit(row: Model, column: str, value: str) -> str:

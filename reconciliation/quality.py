@@ -1,28 +1,127 @@
-"""Quality: the findings of the record quality rules, put on a study when it settles."""
+"""Quality: the findings of the record quality rules, put on a study when it settles, and looked at again on demand."""
 
+import logging
+
+from django.db import transaction
+from django.utils import timezone
+
+from policies import audit, bell
+from policies import quality as policy
+from policies.models import User
 from policies.rules import quality as rules
+from reconciliation import samples
 from reconciliation.models import Finding, Study
 from reconciliation.parts import FACTS, find
 
+log = logging.getLogger(__name__)
 SEVERAL_PATIENTS = "This submission holds studies of {count} patients. Make sure that this is the right one."
+AT_ONCE = 100  # keys of studies in one question
+COLUMNS = set(FACTS.values())
 
 
 def inspect(study: Study) -> None:
     """Ask the rules about the study as received, and look at what came with it."""
-    for found in rules.findings(facts(study)):
-        find(study, found.code, found.severity, found.sentence)
+    put(study, decide(study))
     _several_patients(study)
 
 
-def facts(study: Study) -> dict[str, str]:
-    """The study as the rules know it: DICOM keywords to text."""
+def decide(study: Study, given: list[rules.Rule] | None = None) -> rules.Decision:
+    """What the rules find, and why those that find nothing do not; the objects are read only where a rule asks."""
+    given = policy.rules() if given is None else given
+    return rules.decide(given, record(study, rules.asked(given)))
+
+
+def record(study: Study, keywords: set[str]) -> rules.Record:
+    """The study as the rules know it: its columns as DICOM keywords, and what its series say."""
+    known = facts(study)
+    said = [{**known, "Modality": one.modality, **read} for one, read in _series(study, keywords)]
+    return rules.Record(known, said or [known], timezone.localdate(), str(study.source_id))
+
+
+def _series(study: Study, keywords: set[str]) -> list[tuple]:
+    """Each series with the attributes asked for that are no columns of the study."""
+    unknown = keywords - COLUMNS
+    if not unknown:
+        return [(one, {}) for one in study.series.order_by("pk")]
+    return [(one.series, one.said) for one in samples.read(study, sorted(unknown))]
+
+
+def facts(study: Study) -> dict:
+    """DICOM keywords to text."""
     said = {keyword: getattr(study, column) for column, keyword in FACTS.items()}
     return said | {
         "StudyInstanceUID": study.study_instance_uid,
-        "Modality": "\\".join(study.modalities),
+        "Modality": list(study.modalities),
         "PatientIdentityRemoved": "YES" if study.deidentified else "",
         "BurnedInAnnotation": "YES" if study.burned_in else "",
     }
+
+
+def put(study: Study, decision: rules.Decision) -> bool:
+    """Make the findings of rules those of this decision; whether any changed. What was overridden stays as it is.
+
+    Call it in a transaction.
+    """
+    wanted = {found.code: found for found in decision.found}
+    standing = {one.code: one for one in study.findings.all()}
+    stale = [one for one in standing.values() if one.rule and one.overridden_by_id is None and one.code not in wanted]
+    Finding.objects.filter(pk__in=[one.pk for one in stale]).delete()
+    changed = [_put_one(study, found, standing.get(code)) for code, found in wanted.items()]
+    segregated = bool(policy.segregating() & wanted.keys())
+    moved = Study.objects.filter(pk=study.pk).exclude(segregated=segregated).update(segregated=segregated)
+    study.segregated = segregated
+    return bool(stale or moved or any(changed))
+
+
+def _put_one(study: Study, found: rules.Found, standing: Finding | None) -> bool:
+    if standing is None:
+        find(study, found.code, found.severity, found.sentence, rule=found.code)
+        return True
+    if standing.overridden_by_id or (standing.severity, standing.sentence) == (found.severity, found.sentence):
+        return False
+    said = {"severity": found.severity, "sentence": found.sentence, "rule": found.code}
+    return bool(Finding.objects.filter(pk=standing.pk, overridden_by=None).update(**said))
+
+
+# --- after the rules have changed ------------------------------------------------------------------------------------
+
+
+def request_look(*, by: User) -> None:
+    """Have the worker look at all held studies again; the ledger keeps who asked for it."""
+    with transaction.atomic():
+        audit.record(by, "look again", "quality rules", key="held studies")
+        bell.ring("reconciliation.tasks.look_again", "")
+
+
+def look_at_all() -> int:
+    """Ask the rules about every held study again, in batches; how many have other findings now. One bad study never
+    stops it."""
+    given, changed, last = policy.rules(), 0, None
+    while True:
+        rows = Study.objects.filter(state=Study.State.HELD).order_by("pk")
+        keys = list((rows.filter(pk__gt=last) if last else rows).values_list("pk", flat=True)[:AT_ONCE])
+        if not keys:
+            return changed
+        for key in keys:
+            changed += _look_again(key, given)
+        last = keys[-1]
+
+
+def _look_again(key, given: list[rules.Rule]) -> bool:
+    try:
+        study = Study.objects.get(pk=key)
+        decision = decide(study, given)
+        with transaction.atomic():
+            now = Study.objects.select_for_update().get(pk=key)
+            if now.state != Study.State.HELD or now.version != study.version:
+                return False  # decided, or more came: it was looked at with that
+            if changed := put(now, decision):
+                detail = {"findings": sorted(found.code for found in decision.found)}
+                audit.record(audit.PORTAL, "inspect again", now, detail=detail)
+            return changed
+    except Exception:
+        log.exception("Study %s could not be looked at again", key)
+        return False
 
 
 def _several_patients(study: Study) -> None:

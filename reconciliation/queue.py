@@ -18,11 +18,12 @@ from policies.problems import Invalid
 from policies.rules.matching import Class
 from policies.rules.names import name_key
 from reconciliation import lease
-from reconciliation.models import Delivery, Study, Submission, Unreadable
+from reconciliation.models import Delivery, Finding, Study, Submission, Unreadable
 
 PAGE = 25
 OPEN_STATES = [Study.State.RECEIVING, Study.State.HELD, Study.State.MAPPED, Study.State.CLEARED]
 CLASSES = [*Class, "none"]
+APART = Q(segregated=True, state__in=OPEN_STATES)
 
 
 UNSENT = [Delivery.State.QUEUED, Delivery.State.SENDING, Delivery.State.SENT]
@@ -69,7 +70,9 @@ def get(user: User, key) -> Study:
 
 
 def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
-    """The visible studies under the filters `state`, `source`, `modality`, `class`, `mine`, `late`, `new`, `q`.
+    """The visible studies under the filters `state`, `source`, `modality`, `class`, `mine`, `late`, `new`, `q`,
+    `finding` (the code of one), `segregated`. What is kept apart and open is not among the others of its state, unless
+    it is looked for by words or by a finding.
 
     The newest come first, and on top of them what has a new candidate that nobody saw.
     Each row says with `trouble` what keeps it from arriving: "refused", "delayed" or "".
@@ -80,6 +83,12 @@ def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
         rows = rows.filter(state__in=OPEN_STATES)
     elif state:
         rows = rows.filter(state__in=_known(state.split(","), Study.State.values, "state"))
+    if filters.get("segregated"):
+        rows = rows.filter(APART)
+    elif state and not filters.get("q", "").strip() and not filters.get("finding"):
+        rows = rows.exclude(APART)
+    if code := filters.get("finding"):
+        rows = rows.filter(Exists(Finding.objects.filter(study=OuterRef("pk"), code=code)))
     if source := filters.get("source"):
         rows = rows.filter(source=_key(source))
     if modality := filters.get("modality"):
@@ -147,11 +156,14 @@ def _decode(cursor: str) -> tuple[datetime, str]:
 
 
 def counts(user: User) -> dict[str, int]:
-    """How many visible studies are in each state, and how many have a "new" candidate (the tabs of the queue)."""
-    rows = visible_to(user).order_by().values_list("state")
-    found = list(rows.annotate(Count("pk"), Count("new_candidate_at")))
-    counted = {state: count for state, count, _new in found} | {"new": sum(new for _state, _count, new in found)}
-    return dict.fromkeys(Study.State.values, 0) | counted
+    """How many visible studies are in each state, have a "new" candidate, or are kept apart as "segregated"."""
+    rows = visible_to(user).order_by().values_list("state", "segregated")
+    counted = dict.fromkeys([*Study.State.values, "new", "segregated"], 0)
+    for state, segregated, count, new in rows.annotate(Count("pk"), Count("new_candidate_at")):
+        apart = segregated and state in OPEN_STATES
+        counted["segregated" if apart else state] += count
+        counted["new"] += 0 if apart else new
+    return counted
 
 
 def sources(user: User) -> QuerySet[Source]:
@@ -162,7 +174,7 @@ def sources(user: User) -> QuerySet[Source]:
 
 def next_of(user: User, study: Study) -> Study | None:
     """The study to go on with: one with a new candidate, else the one that waits longest for the same step."""
-    waiting = visible_to(user).filter(state=study.state).exclude(pk=study.pk)
+    waiting = visible_to(user).filter(state=study.state, segregated=study.segregated).exclude(pk=study.pk)
     first = F("new_candidate_at").asc(nulls_last=True)
     return waiting.filter(lease.open_to(user)).order_by(first, "received_at", "id").first()
 

@@ -6,7 +6,7 @@ from django.utils import timezone
 from policies import authority, bell
 from policies.models import Destination, Power, Reason, User
 from policies.problems import Conflict, Invalid
-from reconciliation import consents, lease, links
+from reconciliation import consents, lease, letters, links
 from reconciliation.models import Delivery, Study
 from reconciliation.workflow import move, undecide, why_not
 
@@ -46,18 +46,20 @@ def release(study: Study, *, to: list[Destination], by: User) -> list[Delivery]:
 
 
 def reject(study: Study, *, reason: Reason, by: User, comment: str = "") -> None:
-    """Keep a study out, with a reason code; its bytes stay until retention says otherwise."""
+    """Keep a study out, with a reason code; its bytes stay until retention says otherwise. The sender gets a letter."""
     if not reason.active:
         raise Invalid(f"The reason '{reason}' is no longer in use. Choose another.")
-    move(
-        study,
-        "reject",
-        by=by,
-        reason=f"{reason.sentence} {comment}".strip(),
-        detail={"code": reason.code},
-        rejected_for=reason,
-        **lease.ENDED,
-    )
+    with transaction.atomic():
+        move(
+            study,
+            "reject",
+            by=by,
+            reason=f"{reason.sentence} {comment}".strip(),
+            detail={"code": reason.code},
+            rejected_for=reason,
+            **lease.ENDED,
+        )
+        letters.write(study, reason=reason, by=by)
 
 
 def reinstate(study: Study, *, by: User, comment: str = "") -> None:

@@ -16,8 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from policies.problems import Conflict, Invalid
 from policies.rules.values import is_uid
-from reconciliation import stores
-from reconciliation.dicom import header
+from reconciliation import samples
 from reconciliation.models import Instance, Mapping, Study
 
 FRAMES = ("FrameOfReferenceUID", "SynchronizationFrameOfReferenceUID")
@@ -109,12 +108,8 @@ def invalid(study: Study) -> list[str]:
 
 def _frames(study: Study) -> list[str]:
     """Frames of reference of the first object of each series: they are the same in all of a series."""
-    vault, found = stores.vault(), []
-    for series in study.series.order_by("pk"):
-        if one := Instance.objects.filter(series=series).order_by("instance_number", "pk").first():
-            said = header.attributes(vault.path(one.digest), FRAMES).values()
-            found += [uid for uid in said if isinstance(uid, str) and uid]
-    return found
+    said = [uid for one in samples.read(study, FRAMES) for uid in one.said.values()]
+    return [uid for uid in said if isinstance(uid, str) and uid]
 
 
 # --- two contents under one SOP Instance UID -------------------------------------------------------------------------

@@ -113,7 +113,7 @@ class FindingSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Finding
-        fields = ["code", "severity", "sentence", "open", "overridden_by", "overridden_at", "override_reason"]
+        fields = ["code", "rule", "severity", "sentence", "open", "overridden_by", "overridden_at", "override_reason"]
 
 
 class LeaseSerializer(serializers.Serializer):
@@ -170,6 +170,7 @@ class StudySerializer(serializers.ModelSerializer):
             "best_score",
             "contenders",
             "new_candidate_at",
+            "segregated",
             "findings",
             "lease",
             "offered",

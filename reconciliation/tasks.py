@@ -4,7 +4,7 @@ import logging
 
 from orders import outbound
 from policies import drafts
-from reconciliation import asking, automatic, commitment, deletion, delivery, intake, keeping, matching
+from reconciliation import asking, automatic, commitment, deletion, delivery, intake, keeping, matching, quality
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,11 @@ def ask(key: str) -> None:
 def hear(transaction_uid: str) -> None:
     """Act on every report that waits, whoever rang."""
     commitment.hear()
+
+
+def look_again(_key: str) -> None:
+    """After the rules of record quality have changed."""
+    quality.look_at_all()
 
 
 def sweep() -> dict[str, int]:

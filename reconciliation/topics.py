@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from policies import quality as quality_policy
 from policies import retention
-from policies.models import Destination, MatchingPolicy, Procedure, ProcedureRule, RetentionRule
+from policies.models import Destination, MatchingPolicy, Procedure, ProcedureRule, QualityRule, RetentionRule
 from policies.rules import quality as checks
 from policies.rules.matching import Class
 from policies.rules.procedures import Outside
@@ -81,11 +82,15 @@ def _procedure(facts: Facts, rules: Rules, day: date) -> Said:
 
 
 def _quality_facts(study: Study, *among: Rules) -> Facts:
-    return quality.facts(study)
+    """With the attributes that any of these rules asks for."""
+    rows = [quality_policy.rule(row) for rules in among for row in rules(QualityRule)]
+    record = quality.record(study, checks.asked(rows))
+    return {"header": record.header, "series": record.series, "source": record.source}
 
 
 def _quality(facts: Facts, rules: Rules, day: date) -> Said:
-    found = checks.findings(facts, today=day)
+    record = checks.Record(facts["header"], facts["series"], day, facts["source"])
+    found = checks.decide([quality_policy.rule(row) for row in rules(QualityRule)], record).found
     key = ", ".join(sorted(f"{one.code} {one.severity}" for one in found))
     return Said(key[:250], " ".join(one.sentence for one in found))
 
@@ -130,7 +135,7 @@ TOPICS: dict[str, Topic] = {
     "procedure": Topic(
         _("Procedure"), (ProcedureRule, Procedure), (State.RECEIVING, State.HELD), _procedure_facts, _procedure
     ),
-    "quality": Topic(_("Findings"), (), (State.RECEIVING, State.HELD), _quality_facts, _quality),
+    "quality": Topic(_("Findings"), (QualityRule,), (State.RECEIVING, State.HELD), _quality_facts, _quality),
     "matching": Topic(_("Matched"), (MatchingPolicy,), (State.HELD,), _matching_facts, _matching),
     "destinations": Topic(_("Destinations"), (Destination,), BEFORE_RELEASE, _no_facts, _destinations),
 }

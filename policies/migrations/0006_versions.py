@@ -8,7 +8,7 @@ from django.utils import timezone
 
 KINDS = [
     *("source", "destination", "assigningauthority", "authorityalias", "procedure", "procedurerule", "retentionrule"),
-    *("matchingpolicy", "matchingweight", "reason", "grant"),
+    *("matchingpolicy", "matchingweight", "reason", "grant", "organisation", "sourcesystem", "consentrule", "qualityrule"),
 ]
 SQLITE = [
     f"""CREATE TRIGGER version_no_{verb} BEFORE {verb} ON policies_policyversion
@@ -52,7 +52,7 @@ def plain(field, row):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('policies', '0006_retention'),
+        ('policies', '0006_quality'),
     ]
 
     operations = [

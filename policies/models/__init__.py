@@ -27,6 +27,7 @@ from policies.models.policy import (
     RetentionRule,
     iso_period,
 )
+from policies.models.quality import QualityRule
 from policies.models.versions import PolicyDraft, PolicyVersion
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "Procedure",
     "ProcedureRule",
     "Purpose",
+    "QualityRule",
     "Reason",
     "RetentionRule",
     "Source",

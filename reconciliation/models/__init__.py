@@ -5,6 +5,7 @@ from reconciliation.models.decided import Decided
 from reconciliation.models.decisions import Finding, Lookout, Mapping, Proposal, StudyKey
 from reconciliation.models.deliveries import Commitment, DeliveredInstance, Delivery
 from reconciliation.models.expiry import Deletion, DeletionProof, LegalHold
+from reconciliation.models.letters import Letter
 from reconciliation.models.studies import Instance, Series, Study, Submission, Unreadable
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Finding",
     "Instance",
     "LegalHold",
+    "Letter",
     "Lookout",
     "Mapping",
     "Proposal",

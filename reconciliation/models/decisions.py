@@ -92,6 +92,9 @@ class Finding(models.Model):
 
     study = models.ForeignKey(Study, models.CASCADE, related_name="findings")
     code = models.CharField(max_length=48)
+    rule = models.CharField(
+        max_length=48, blank=True, help_text=_("The rule of record quality that found it. Empty: no such rule did.")
+    )
     severity = models.CharField(max_length=8, choices=Severity)
     sentence = models.TextField()
     found_at = models.DateTimeField(auto_now_add=True)
@@ -101,6 +104,7 @@ class Finding(models.Model):
 
     class Meta:
         ordering = ["id"]
+        indexes = [models.Index(fields=["found_at"], name="findings_by_day")]
         constraints = [
             models.UniqueConstraint(name="a_finding_is_made_once", fields=["study", "code"]),
             models.CheckConstraint(

@@ -83,6 +83,7 @@ class Study(models.Model):
     )
     burned_in = models.BooleanField(default=False, help_text=_("(0028,0301) Burned In Annotation is YES."))
     signed = models.BooleanField(default=False, help_text=_("An object carries digital signatures."))
+    segregated = models.BooleanField(default=False, help_text=_("A rule of record quality keeps it apart."))
     search_key = models.CharField(max_length=500, blank=True)
 
     number_of_series = models.PositiveIntegerField(default=0)

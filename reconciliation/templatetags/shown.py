@@ -60,6 +60,18 @@ def icon(name: str) -> dict:
 
 
 @register.filter
+def words(code: str) -> str:
+    """The code of a rule as a word: "burned_in" as "Burned in"."""
+    return code.replace("_", " ").replace("-", " ").capitalize()
+
+
+@register.filter
+def beside(values: list, names: list) -> list[tuple]:
+    """Each value after its name."""
+    return list(zip(names, values, strict=True))
+
+
+@register.filter
 def told(notice: Notice) -> str:
     return outbound.standing(notice)
 

@@ -23,6 +23,8 @@ class StudyFilters(Cursor):
     source = serializers.UUIDField(required=False)
     modality = serializers.RegexField(r"^[A-Z0-9_ ]{1,16}$", required=False)
     mine = serializers.BooleanField(default=False, help_text="Those on which you hold the lease.")
+    segregated = serializers.BooleanField(default=False, help_text="Those that a rule of record quality keeps apart.")
+    finding = serializers.SlugField(default="", max_length=48, help_text="The code of a finding that they have.")
     new = serializers.BooleanField(default=False, help_text="Those with a new candidate that nobody saw.")
     q = serializers.CharField(
         default="", max_length=200, help_text="Words of the name, an identifier, a number, a UID."

@@ -15,9 +15,13 @@ from reconciliation import queue
 from reconciliation.models import Study
 from reconciliation.views import searches
 
-FILTERS = ("state", "late", "new", "source", "modality", "class", "mine")
+FILTERS = ("state", "late", "new", "segregated", "source", "modality", "class", "mine", "finding")
 # Tabs that ask for more than a state, by what they add to it.
-NARROWER = {"late": {"state": "released", "late": "1"}, "new": {"state": "held", "new": "1"}}
+NARROWER = {
+    "late": {"state": "released", "late": "1"},
+    "new": {"state": "held", "new": "1"},
+    "segregated": {"state": "open", "segregated": "1"},
+}
 MODALITIES = ("CR", "CT", "DX", "MG", "MR", "NM", "OT", "PT", "RF", "SC", "SR", "US", "XA")
 TABS = (
     ("open", _("All open")),
@@ -31,6 +35,7 @@ TABS = (
     ("rejected", _("Rejected")),
     ("expired", _("Expired")),
     ("receiving", _("Receiving")),
+    ("segregated", _("Quality")),
 )
 CLASSES = (
     (Class.STRONG.value, _("strong")),

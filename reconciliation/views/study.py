@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from orders import outbound
 from orders.models import Order, Patient
 from orders.patients import root
-from policies import audit, authority
+from policies import audit, authority, quality
 from policies.models import Category, Destination, Intent, Power, Procedure, Reason, RetentionRule, User
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.matching import Class
@@ -94,6 +94,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
         "may_categorise": category.why_not(study, request.user) is None,
         "categories": Category.choices,
         "reasons": Reason.objects.filter(active=True) if "reject" in offered else (),
+        "proposed_reason": quality.proposed_reason([one.rule for one in findings if one.rule]),
         **_going_on(request, study, did),
         **(_keeping(request, study) if study.state != State.RECEIVING else {}),
     }
@@ -140,7 +141,7 @@ def _barred_throughout(offered: dict[str, str]) -> str:
 
 def _going_on(request: HttpRequest, study: Study, did: str) -> dict:
     counts = queue.counts(request.user)
-    counts[study.state] -= 1
+    counts[study.state] -= not (study.segregated and study.state in queue.OPEN_STATES)
     state = GOES_ON.get(did, study.state if study.state in queue.OPEN_STATES else State.HELD)
     state = state if counts[state] else State.HELD
     waiting = counts[state]

@@ -1,12 +1,13 @@
 """What the record of a study lacks, and how grave that is."""
 
+import time
 from datetime import date, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.rules.quality import CHECKS, Severity, findings
+from policies.rules.quality import CHECKS, Record, Rule, Severity, decide, findings
 
 TODAY = date(2026, 11, 24)
 SOUND = {
@@ -115,3 +116,96 @@ def test_codes_are_unique_and_severities_known():
 def test_no_header_breaks_the_checks(header):
     for each in findings(header, today=TODAY):
         assert each.sentence.endswith(".")
+
+
+# --- rules that managers write ---------------------------------------------------------------------------------------
+
+
+def record(*series, source="", **header):
+    said = series or ({"Modality": "CT"},)
+    return Record(SOUND | header, said, TODAY, source)
+
+
+def codes(rules, asked):
+    return [each.code for each in decide(rules, asked).found]
+
+
+BODY_PART = Rule("body-part", "required", attribute="BodyPartExamined", modality="CT")
+
+
+@pytest.mark.parametrize("header", [{}, {"PatientID": ""}, {"BurnedInAnnotation": "YES", "StudyDate": ""}])
+def test_without_rules_the_checks_say_what_they_always_said(header):
+    assert decide([], record(**header)).found == findings(SOUND | header, today=TODAY)
+
+
+def test_a_rule_of_a_check_gives_its_severity_and_words():
+    rule = Rule("burned_in", "check", severity="block", sentence="Look at the pixels.", check="burned_in")
+
+    assert decide([rule], record(BurnedInAnnotation="YES")).found == [
+        ("burned_in", Severity.BLOCK, "Look at the pixels.")
+    ]
+
+
+def test_a_check_that_is_switched_off_is_not_asked():
+    off = Rule("burned_in", "check", check="burned_in", active=False)
+
+    assert codes([off], record(BurnedInAnnotation="YES")) == []
+
+
+def test_of_two_rules_for_a_check_the_one_for_this_source_counts():
+    everywhere = Rule("burned_in", "check", severity="warn", check="burned_in")
+    here = Rule("burned_in_clinic", "check", severity="block", check="burned_in", source="clinic")
+
+    assert codes([everywhere, here], record(source="clinic", BurnedInAnnotation="YES")) == ["burned_in_clinic"]
+    assert codes([everywhere, here], record(source="other", BurnedInAnnotation="YES")) == ["burned_in"]
+
+
+def test_a_rule_for_a_modality_looks_at_series_of_it_only():
+    ct, sr = {"Modality": "CT", "BodyPartExamined": "CHEST"}, {"Modality": "SR"}
+
+    assert codes([BODY_PART], record(ct, sr)) == []
+    assert codes([BODY_PART], record(ct, {"Modality": "CT"})) == ["body-part"]
+    assert codes([BODY_PART], record(sr)) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "series", "found"),
+    [
+        (Rule("x", "conditional", attribute="Laterality", when="ImageLaterality"), {}, False),
+        (Rule("x", "conditional", attribute="Laterality", when="ImageLaterality"), {"ImageLaterality": "L"}, True),
+        (Rule("x", "values", attribute="Modality", accepted=("CT", "MR")), {"Modality": "CT"}, False),
+        (Rule("x", "values", attribute="Modality", accepted=("CT", "MR")), {"Modality": "DX"}, True),
+        (Rule("x", "values", attribute="StudyID", accepted=("A",)), {}, False),
+        (Rule("x", "values", attribute="ImageType", accepted=("A",)), {"ImageType": ["A", "B"]}, True),
+        (Rule("x", "pattern", attribute="StudyID", accepted=("[A-Z]-*", "[0-9]?")), {"StudyID": "X-17"}, False),
+        (Rule("x", "pattern", attribute="StudyID", accepted=("[A-Z]-*", "[0-9]?")), {"StudyID": "17"}, False),
+        (Rule("x", "pattern", attribute="StudyID", accepted=("[A-Z]-*", "[0-9]?")), {"StudyID": "171"}, True),
+        (Rule("x", "required", attribute="ProcedureCodeSequence"), {"ProcedureCodeSequence": []}, True),
+        (Rule("x", "required", attribute="ProcedureCodeSequence"), {"ProcedureCodeSequence": [{}]}, False),
+        (Rule("x", "required", attribute="PatientName"), {"PatientName": "^^"}, True),
+    ],
+)
+def test_any_attribute_can_be_asked_for(rule, series, found):
+    assert bool(codes([rule], record(series))) is found
+
+
+def test_a_pattern_takes_no_longer_than_its_text():
+    rule = Rule("x", "pattern", attribute="StudyDescription", accepted=("*a" * 60 + "b",))
+    began = time.perf_counter()
+
+    assert codes([rule], record({"StudyDescription": "a" * 1024})) == ["x"]
+    assert time.perf_counter() - began < 1
+
+
+def test_a_sentence_says_the_attribute_and_never_its_value():
+    rule = Rule("x", "values", sentence="{} of this scanner {0}", attribute="StudyID", accepted=("A",))
+
+    assert decide([rule], record({"StudyID": "SECRET"})).found[0].sentence == "Study ID of this scanner {0}"
+
+
+def test_a_decision_says_why_a_rule_found_nothing():
+    off = Rule("off", "required", attribute="StudyID", active=False)
+    passed = {one.rule.code: one.why for one in decide([off, BODY_PART], record({"Modality": "MR"})).passed}
+
+    assert (passed["off"], passed["body-part"]) == ("It is switched off.", "It is for CT.")
+    assert passed["burned_in"] == "The record is as it asks."
