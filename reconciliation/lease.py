@@ -10,9 +10,10 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from policies import audit, authority, clock
+from policies import audit, clock
 from policies.models import Power, User
 from policies.problems import Conflict, Denied
+from reconciliation import permission
 from reconciliation.models import Study
 
 SEEN = {"new_candidate_at": None, "queued_at": F("received_at")}  # the columns of a study whose candidates were seen
@@ -45,7 +46,7 @@ def why_not(study: Study, by: User) -> str:
 
 def why_not_take(study: Study, by: User) -> str:
     """Say why `by` cannot work on this study at all, or ""."""
-    refusals = [authority.why_not(by, power, source=study.source) for power in WORKING_POWERS]
+    refusals = [permission.why_not(by, power, study) for power in WORKING_POWERS]
     return "" if "" in refusals else refusals[0]
 
 

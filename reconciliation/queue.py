@@ -17,7 +17,7 @@ from policies.models import Power, Source, User
 from policies.problems import Invalid
 from policies.rules.matching import Class
 from policies.rules.names import name_key
-from reconciliation import lease
+from reconciliation import lease, permission
 from reconciliation.models import Delivery, Study, Submission, Unreadable
 
 PAGE = 25
@@ -42,11 +42,8 @@ class Page(NamedTuple):
 
 
 def visible_to(user: User) -> QuerySet[Study]:
-    """The studies of the sources that this person may view. Every page, picture and call starts from here."""
-    scope = authority.scope(user, Power.VIEW)
-    if scope.everywhere:
-        return Study.objects.all()
-    return Study.objects.filter(source__in=scope.sources)
+    """The studies that this person may view, those open in an emergency too. Every page and call starts from here."""
+    return permission.visible(user)
 
 
 def get(user: User, key) -> Study:
@@ -165,13 +162,21 @@ def next_of(user: User, study: Study) -> Study | None:
 
 
 def submissions(user: User) -> QuerySet[Submission]:
-    rows = Submission.objects.filter(source__in=sources(user)).select_related("source")
+    """Those of sources of which this person may view everything, and those that brought a study that they may view."""
+    theirs = visible_to(user).filter(submission=OuterRef("pk"))
+    rows = Submission.objects.filter(_of_whole_sources(user, "source") | Exists(theirs)).select_related("source")
     return rows.annotate(number_of_unreadable=Count("unreadable")).order_by("-received_at", "-id")
 
 
 def unreadable(user: User) -> QuerySet[Unreadable]:
-    rows = Unreadable.objects.filter(submission__source__in=sources(user))
+    """What could not be read says neither modality nor intent: it is for those who may view all of its source."""
+    rows = Unreadable.objects.filter(_of_whole_sources(user, "submission__source"))
     return rows.select_related("submission__source").order_by("-at", "-id")
+
+
+def _of_whole_sources(user: User, column: str) -> Q:
+    scope = authority.scope(user, Power.VIEW, whole=True)
+    return Q(pk__isnull=False) if scope.everywhere else Q(**{f"{column}__in": scope.sources})
 
 
 def deliveries(study: Study) -> list[Delivery]:

@@ -3,10 +3,10 @@
 from django.db import transaction
 from django.utils import timezone
 
-from policies import authority, bell
+from policies import bell
 from policies.models import Destination, Power, Reason, User
 from policies.problems import Invalid
-from reconciliation import lease, links
+from reconciliation import lease, links, permission
 from reconciliation.models import Delivery, Study
 from reconciliation.workflow import move, undecide, why_not
 
@@ -17,7 +17,7 @@ def release(study: Study, *, to: list[Destination], by: User) -> list[Delivery]:
         raise refusal
     to = list(dict.fromkeys(to))
     for destination in to:
-        authority.require(by, Power.RELEASE, source=study.source, destination=destination)
+        permission.require(by, Power.RELEASE, study, destination=destination)
         if not destination.active:
             raise Invalid(f"{destination} takes no deliveries at present. Choose another destination.")
     if not to:

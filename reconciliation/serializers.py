@@ -6,9 +6,8 @@ from rest_framework.reverse import reverse
 
 from orders.models import Lookup
 from orders.serializers import OrderSerializer, PatientSerializer
-from policies import authority
 from policies.models import Destination, LedgerLine, Power, Procedure, Reason, RetentionRule, Source
-from reconciliation import delivery, lease, workflow
+from reconciliation import delivery, lease, permission, workflow
 from reconciliation.models import Consent, Delivery, Finding, Mapping, Proposal, Study, Submission, Unreadable
 
 VIEWS = ("proposals", "preview", "changes", "history", "deliveries", "lease")  # what else a study has an address for
@@ -190,9 +189,9 @@ class StudySerializer(serializers.ModelSerializer):
 
     @extend_schema_field(serializers.UUIDField(allow_null=True))
     def get_follows(self, study):
-        """The part before this one, unless it came from a source that one may not know of."""
-        visible = authority.scope(self.context["request"].user, Power.VIEW)
-        return study.follows_id if study.follows and study.follows.source_id in visible else None
+        """The part before this one, unless it is one that one may not know of."""
+        user = self.context["request"].user
+        return study.follows_id if study.follows and not permission.why_not(user, Power.VIEW, study.follows) else None
 
     @extend_schema_field(LeaseSerializer(allow_null=True))
     def get_lease(self, study):
@@ -388,6 +387,12 @@ class GrantedSerializer(serializers.Serializer):
     power = serializers.CharField()
     source = serializers.UUIDField(source="source_id", allow_null=True)
     destination = serializers.UUIDField(source="destination_id", allow_null=True)
+    modality = serializers.CharField(help_text="Empty: every modality. So for intent and category.")
+    intent = serializers.CharField()
+    category = serializers.CharField()
+    valid_from = serializers.DateField(allow_null=True)
+    valid_until = serializers.DateField(allow_null=True)
+    may_pass_on = serializers.BooleanField()
 
 
 class MeSerializer(serializers.Serializer):

@@ -10,11 +10,11 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from policies import audit, authority
+from policies import audit
 from policies.models import Power, User
 from policies.problems import Conflict, Denied
 from policies.rules.objections import PREFIX
-from reconciliation import gate, lease, links
+from reconciliation import gate, lease, links, permission
 from reconciliation.models import Finding, Study
 
 State = Study.State
@@ -56,7 +56,7 @@ def why_not(study: Study, verb: str, by: User | str) -> Denied | Conflict | None
         return None if step.portal and study.state in step.origins else _wrong_state(study, verb)
     if not step.power:
         return Denied("Only the portal itself takes this step.")
-    if barred := authority.why_not(by, step.power, source=study.source):
+    if barred := permission.why_not(by, step.power, study):
         return Denied(barred)
     if study.state not in step.origins:
         return _wrong_state(study, verb)

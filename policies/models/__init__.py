@@ -13,7 +13,7 @@ from policies.models.partners import (
     a_web_address,
     an_ae_title,
 )
-from policies.models.people import Grant, Power, User
+from policies.models.people import Grant, Power, SecondPerson, User
 from policies.models.policy import (
     Intent,
     MatchingPolicy,
@@ -43,6 +43,7 @@ __all__ = [
     "ProcedureRule",
     "Reason",
     "RetentionRule",
+    "SecondPerson",
     "Source",
     "User",
     "a_variable",

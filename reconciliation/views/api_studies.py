@@ -25,7 +25,7 @@ RELATED = (
     "retention",
     "released_by",
     "rejected_for",
-    "follows",
+    "follows__source",
 )
 FOLLOWED = ("findings__overridden_by", "local_patient__identifiers", "order__patient__identifiers")
 

@@ -5,9 +5,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST
 
-from policies import authority
 from policies.models import Power
-from reconciliation import clearance, delivery, intake, mapping, matching, ordering, queue, release
+from reconciliation import clearance, delivery, intake, mapping, matching, ordering, permission, queue, release
 from reconciliation.forms import Again, Choice, Clearance, Generation, Rejection, Release, read, version
 from reconciliation.models import Delivery, Mapping, Study
 from reconciliation.templatetags.shown import day, person
@@ -79,7 +78,7 @@ def clear(request: HttpRequest, key) -> HttpResponse:
         rule_reason=said["rule_reason"],
         overrides=form.overrides(),
     )
-    another = authority.why_not(request.user, Power.RELEASE, source=study.source)
+    another = permission.why_not(request.user, Power.RELEASE, study)
     messages.success(request, f"Cleared. {'It waits for a releasing officer.' if another else 'It can be released.'}")
     return after(request, study, "clear")
 

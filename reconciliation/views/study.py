@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from orders import outbound
 from orders.models import Order, Patient
 from orders.patients import root
-from policies import audit, authority, retention
+from policies import audit, retention
 from policies.consent import Basis, Purpose
 from policies.models import Destination, Intent, Power, Procedure, Reason, RetentionRule, User
 from policies.problems import Conflict, Denied, Invalid
@@ -26,6 +26,7 @@ from reconciliation import (
     local,
     mapping,
     ordering,
+    permission,
     queue,
     renaming,
     workflow,
@@ -85,7 +86,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
         **_overriding(request, study, findings),
         "first_part": _first_part(request, study),
         "history": audit.history(study)[:HISTORY],
-        "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
+        "may_order": not permission.why_not(request.user, Power.ORDER, study),
         "reasons": Reason.objects.filter(active=True) if "reject" in offered else (),
         **_going_on(request, study, did),
     }
@@ -95,7 +96,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
 def _offered(study: Study, user: User) -> dict[str, str]:
     """The steps of this state. Rejecting is not spoken of to those who may never do it."""
     offered = workflow.offered(study, user)
-    if authority.why_not(user, Power.REJECT, source=study.source):
+    if permission.why_not(user, Power.REJECT, study):
         offered.pop("reject", None)
     return offered
 
@@ -104,12 +105,12 @@ def _why_only_read(study: Study, user: User) -> str:
     """Say why a person may not take the step that a study in this state waits for, or ""."""
     if study.state not in MAIN:
         return "No step is left to take."
-    return authority.why_not(user, workflow.MOVES[MAIN[study.state]].power, source=study.source)
+    return permission.why_not(user, workflow.MOVES[MAIN[study.state]].power, study)
 
 
 def _overriding(request: HttpRequest, study: Study, findings: list[Finding]) -> dict:
     """The findings that somebody must override, and what to say to a person who may not."""
-    barred = authority.why_not(request.user, Power.OVERRIDE, source=study.source)
+    barred = permission.why_not(request.user, Power.OVERRIDE, study)
     to_override = [one for one in findings if one.is_open and one.severity == Severity.OVERRIDE]
     return {
         "may_not_override": barred,
@@ -200,7 +201,7 @@ def _uids(request: HttpRequest, study: Study, asked: renaming.Choice) -> dict:
         "doubled": len(renaming.doubled(study)),
         "contents": renaming.Doubled.choices,
         "invalid_uids": len(renaming.invalid(study)),
-        "may_not_override": authority.why_not(request.user, Power.OVERRIDE, source=study.source),
+        "may_not_override": permission.why_not(request.user, Power.OVERRIDE, study),
     }
 
 
@@ -264,9 +265,8 @@ def _to_clear(request: HttpRequest, study: Study, choice: str) -> dict:
 
 def _to_release(request: HttpRequest, study: Study, choice: str) -> dict:
     everywhere = str(workflow.why_not(study, "release", request.user) or "")
-    asked = {"source": study.source}
     where = [
-        (place, authority.why_not(request.user, Power.RELEASE, destination=place, **asked) or everywhere)
+        (place, permission.why_not(request.user, Power.RELEASE, study, destination=place) or everywhere)
         for place in Destination.objects.filter(active=True)
     ]
     return _decided(request, study, choice) | {"places": where, "nowhere": all(barred for _place, barred in where)}
