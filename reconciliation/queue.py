@@ -18,7 +18,7 @@ from policies.problems import Invalid
 from policies.rules.matching import Class
 from policies.rules.names import name_key
 from reconciliation import lease, permission
-from reconciliation.models import Delivery, Study, Submission, Unreadable
+from reconciliation.models import Approval, Delivery, Study, Submission, Unreadable
 
 PAGE = 25
 OPEN_STATES = [Study.State.RECEIVING, Study.State.HELD, Study.State.MAPPED, Study.State.CLEARED]
@@ -34,6 +34,9 @@ TROUBLE = Case(
     When(Exists(_on_its_way.filter(state__in=UNSENT, destination__active=False)), then=Value("delayed")),
     default=Value(""),
 )
+
+
+WAITS = Exists(Approval.objects.filter(study=OuterRef("pk"), state="waiting", version=OuterRef("version")))
 
 
 class Page(NamedTuple):
@@ -63,12 +66,15 @@ def get(user: User, key) -> Study:
 
 
 def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
-    """The visible studies under the filters `state`, `source`, `modality`, `class`, `mine`, `late`, `new`, `q`.
+    """The visible studies under the filters `state`, `source`, `modality`, `class`, `mine`, `late`, `new`, `second`,
+    `q`.
 
     The newest come first, and on top of them what has a new candidate that nobody saw.
-    Each row says with `trouble` what keeps it from arriving: "refused", "delayed" or "".
+    Each row says with `trouble` what keeps it from arriving: "refused", "delayed" or "", and with `waits` whether its
+    release waits for a second person.
     """
-    rows = visible_to(user).select_related("source", "lease_by", "order", "local_patient").annotate(trouble=TROUBLE)
+    rows = visible_to(user).select_related("source", "lease_by", "order", "local_patient")
+    rows = rows.annotate(trouble=TROUBLE, waits=WAITS)
     state = filters.get("state", "")
     if state == "open":
         rows = rows.filter(state__in=OPEN_STATES)
@@ -85,6 +91,8 @@ def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
         rows = rows.filter(lease_by=user, lease_until__gt=Now())
     if filters.get("new"):
         rows = rows.exclude(new_candidate_at=None)
+    if filters.get("second"):
+        rows = rows.filter(waits=True)
     if filters.get("late"):
         rows = rows.exclude(trouble="")
     if words := filters.get("q", "").strip():

@@ -8,7 +8,7 @@ from orders.models import Lookup
 from orders.serializers import OrderSerializer, PatientSerializer
 from policies.models import Destination, LedgerLine, Power, Procedure, Reason, RetentionRule, Source
 from reconciliation import delivery, lease, permission, workflow
-from reconciliation.models import Consent, Delivery, Finding, Mapping, Proposal, Study, Submission, Unreadable
+from reconciliation.models import Approval, Consent, Delivery, Finding, Mapping, Proposal, Study, Submission, Unreadable
 
 VIEWS = ("proposals", "preview", "changes", "history", "deliveries", "lease")  # what else a study has an address for
 
@@ -138,6 +138,17 @@ class StepSerializer(serializers.Serializer):
     url = serializers.URLField()
 
 
+class ApprovalSerializer(serializers.ModelSerializer):
+    """What waits for a second person: who asked for what, and when."""
+
+    asked_by = serializers.CharField()
+    destinations = serializers.ListField(source="what.destinations", child=serializers.UUIDField())
+
+    class Meta:
+        model = Approval
+        fields = ["verb", "asked_by", "asked_at", "destinations"]
+
+
 class StudySerializer(serializers.ModelSerializer):
     """One outside study. Needs the request in its context: leases and steps depend on who asks."""
 
@@ -149,6 +160,7 @@ class StudySerializer(serializers.ModelSerializer):
     findings = FindingSerializer(many=True)
     lease = serializers.SerializerMethodField()
     offered = serializers.SerializerMethodField()
+    approval = serializers.SerializerMethodField()
     consent = ConsentSerializer(allow_null=True)
     retention = RetentionRuleSerializer(allow_null=True)
     released_by = serializers.CharField(allow_null=True)
@@ -178,6 +190,7 @@ class StudySerializer(serializers.ModelSerializer):
             "findings",
             "lease",
             "offered",
+            "approval",
             "consent",
             "retention",
             "retention_reason",
@@ -200,6 +213,13 @@ class StudySerializer(serializers.ModelSerializer):
         mine = holder == self.context["request"].user
         said = {"holder": str(holder), "mine": mine, "since": study.lease_since, "until": study.lease_until}
         return LeaseSerializer(said).data
+
+    @extend_schema_field(ApprovalSerializer(allow_null=True))
+    def get_approval(self, study):
+        """The release that waits for a second person, of the study as it is now."""
+        live = (one for one in study.approvals.all() if one.state == "waiting" and one.version == study.version)
+        row = next(live, None)
+        return row and ApprovalSerializer(row).data
 
     @extend_schema_field(StepSerializer(many=True))
     def get_offered(self, study):

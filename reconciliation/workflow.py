@@ -84,12 +84,12 @@ def move(study: Study, verb: str, *, by: User | str, reason: str = "", detail: d
         elif verb == "map":  # by policy: never while somebody has it open, and only what was judged
             here = here.filter(lease.open_to_nobody(), version=study.version)
         if not here.update(state=step.to, version=F("version") + 1, **lease.SEEN, **columns):
-            raise _overtaken(study, verb, by)
+            raise overtaken(study, verb, by)
         audit.record(by, verb, study, reason=reason, detail={"from": study.state, "to": step.to, **(detail or {})})
     study.refresh_from_db()
 
 
-def _overtaken(study: Study, verb: str, by) -> Conflict:
+def overtaken(study: Study, verb: str, by) -> Conflict:
     """Say what has happened to the study meanwhile."""
     now = Study.objects.select_related("source", "lease_by").get(pk=study.pk)
     if refusal := why_not(now, verb, by):

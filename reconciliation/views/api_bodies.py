@@ -32,6 +32,7 @@ class StudyFilters(Cursor):
     modality = serializers.RegexField(r"^[A-Z0-9_ ]{1,16}$", required=False)
     mine = serializers.BooleanField(default=False, help_text="Those on which you hold the lease.")
     new = serializers.BooleanField(default=False, help_text="Those with a new candidate that nobody saw.")
+    second = serializers.BooleanField(default=False, help_text="Those whose release waits for a second person.")
     q = serializers.CharField(
         default="", max_length=200, help_text="Words of the name, an identifier, a number, a UID."
     )
@@ -101,6 +102,10 @@ class MapStudy(Plan, Seen):
     shown = serializers.CharField(
         default="", allow_blank=True, help_text="From preview/: refused when the changes would be others by now."
     )
+
+
+class DeclineRelease(Seen):
+    reason = serializers.CharField(help_text="Who asked for the release reads it.")
 
 
 class UnmapStudy(Seen):

@@ -15,7 +15,7 @@ from reconciliation import queue
 from reconciliation.models import Study
 from reconciliation.views import searches
 
-FILTERS = ("state", "late", "new", "source", "modality", "class", "mine")
+FILTERS = ("state", "late", "new", "source", "modality", "class", "mine", "second")
 # Tabs that ask for more than a state, by what they add to it.
 NARROWER = {"late": {"state": "released", "late": "1"}, "new": {"state": "held", "new": "1"}}
 MODALITIES = ("CR", "CT", "DX", "MG", "MR", "NM", "OT", "PT", "RF", "SC", "SR", "US", "XA")

@@ -18,6 +18,7 @@ from policies.problems import Conflict, Denied, Invalid
 from policies.rules.matching import Class
 from policies.rules.quality import Severity
 from reconciliation import (
+    approvals,
     asking,
     clearance,
     delivery,
@@ -39,7 +40,10 @@ WORDS = {verb: step.words for verb, step in workflow.MOVES.items()}
 GRAVEST = (Finding.Severity.BLOCK, Finding.Severity.OVERRIDE, Finding.Severity.WARN)
 HISTORY = 50  # lines shown on the page; the ledger has the rest
 # Where work goes on after a step: the desk returns to what is held, the releasing officer to what is cleared.
-GOES_ON = {"release": State.CLEARED, **dict.fromkeys(("settle", "map", "unmap", "clear", "reject"), State.HELD)}
+GOES_ON = {
+    **dict.fromkeys(("release", "ask", "decline"), State.CLEARED),
+    **dict.fromkeys(("settle", "map", "unmap", "clear", "reject"), State.HELD),
+}
 # What a study in a state waits for: who may not take this step only reads, and keeps nobody out by looking.
 MAIN = {
     State.RECEIVING: "settle",
@@ -49,7 +53,13 @@ MAIN = {
     State.REJECTED: "reinstate",
 }
 OFFICER = "A releasing officer must override this."
-GIVEN_BACK = ("clear", "release", "reject")  # the verbs that end the lease: the next person must not find it taken
+GIVEN_BACK = (
+    "clear",
+    "release",
+    "ask",
+    "decline",
+    "reject",
+)  # the verbs that end the lease: the next person must not find it taken
 
 
 @require_GET
@@ -269,7 +279,20 @@ def _to_release(request: HttpRequest, study: Study, choice: str) -> dict:
         (place, permission.why_not(request.user, Power.RELEASE, study, destination=place) or everywhere)
         for place in Destination.objects.filter(active=True)
     ]
-    return _decided(request, study, choice) | {"places": where, "nowhere": all(barred for _place, barred in where)}
+    found = {"places": where, "nowhere": all(barred for _place, barred in where), **_second(request, study, where)}
+    return _decided(request, study, choice) | found
+
+
+def _second(request: HttpRequest, study: Study, where: list[tuple]) -> dict:
+    """Where a second person is needed, and what waits for one."""
+    open_to = [place for place, barred in where if not barred]
+    with_two = [place for place in open_to if permission.second_person(Power.RELEASE, study, to=[place])]
+    row = approvals.waiting(study)
+    found = {"with_two": with_two, "asks": bool(with_two) and with_two == open_to, "approval": row}
+    if row is None:
+        return found
+    barred = approvals.why_not_second(row, study, request.user)
+    return found | {"approval_places": approvals.places(row), "not_second": barred}
 
 
 def _on_its_way(request: HttpRequest, study: Study, choice: str) -> dict:
