@@ -9,7 +9,7 @@ from orders import outbound
 from orders.models import AccessionSequence, Notice, Order, OrderSystem, Patient
 from orders.telling import by_hand
 from policies import audit, authority
-from policies.models import Power, Procedure, Source, User
+from policies.models import Power, Procedure, User
 from policies.problems import Conflict, Denied, Invalid
 
 SH_LENGTH = 16  # PS3.5 table 6.2-1: Accession Number is SH, 16 characters
@@ -23,7 +23,7 @@ def generate(
     procedure: Procedure,
     by: User,
     body_part: str = "",
-    source: Source | None = None,
+    about: dict | None = None,
     reason: str = "",
     referring_physician: str = "",
 ) -> Order:
@@ -32,7 +32,7 @@ def generate(
     The number is its accession number, unless the active order system gives that one: then it is the placer's, and
     the order waits. The order system is told once this transaction has been committed.
     """
-    authority.require(by, Power.ORDER, source=source)
+    authority.require(by, Power.ORDER, **about or {})
     if not procedure.active:
         raise Invalid(f"The procedure {procedure} is no longer in use. Choose another.")
     if patient.identifier() is None:
@@ -68,9 +68,9 @@ def _numbered(system: OrderSystem | None, number: str, issuer: str) -> dict:
     return {"accession_number": number, "accession_issuer": issuer} | ours | filler
 
 
-def why_not_cancel(order: Order, by: User, *, source: Source | None = None) -> Denied | Conflict | None:
+def why_not_cancel(order: Order, by: User, *, about: dict | None = None) -> Denied | Conflict | None:
     """The refusal that `by` would meet, or None."""
-    if barred := authority.why_not(by, Power.ORDER, source=source):
+    if barred := authority.why_not(by, Power.ORDER, **about or {}):
         return Denied(barred)
     if order.origin != Order.Origin.GENERATED:
         return Conflict(f"{order} was {order.get_origin_display()}: it is cancelled where it was made.")
@@ -78,9 +78,9 @@ def why_not_cancel(order: Order, by: User, *, source: Source | None = None) -> D
 
 
 @transaction.atomic
-def cancel(order: Order, *, by: User, reason: str, source: Source | None = None) -> None:
+def cancel(order: Order, *, by: User, reason: str, about: dict | None = None) -> None:
     """Cancel an order that was generated here; whoever was told of it is told of that too."""
-    if refusal := why_not_cancel(order, by, source=source):
+    if refusal := why_not_cancel(order, by, about=about):
         raise refusal
     if not reason.strip():
         raise Invalid("Say why the order is cancelled: the order system is told.")

@@ -18,7 +18,7 @@ from django.utils import timezone
 from orders.hl7 import mllp, ordering, read, write
 from orders.models import Notice, Order, OrderSystem, Patient
 from policies import audit, authority, bell, clock, reachable
-from policies.models import Power, Source, User
+from policies.models import Power, User
 from policies.problems import Conflict, Denied
 from policies.trials import Trial, timed
 
@@ -301,9 +301,9 @@ def why_waiting(order: Order) -> str:
     return f"This order has no accession number yet. {standing(notice) if notice else ''}".strip()
 
 
-def why_not_retry(notice: Notice, by: User, *, source: Source | None = None) -> Denied | Conflict | None:
+def why_not_retry(notice: Notice, by: User, *, about: dict | None = None) -> Denied | Conflict | None:
     """The refusal that `by` would meet, or None."""
-    if barred := authority.why_not(by, Power.ORDER, source=source):
+    if barred := authority.why_not(by, Power.ORDER, **about or {}):
         return Denied(barred)
     if notice.kind != Kind.CANCEL and not notice.order.is_open:
         return Conflict("The order is cancelled: there is nothing to tell of it again.")
@@ -312,9 +312,9 @@ def why_not_retry(notice: Notice, by: User, *, source: Source | None = None) -> 
     return None
 
 
-def retry(notice: Notice, *, by: User, source: Source | None = None) -> None:
+def retry(notice: Notice, *, by: User, about: dict | None = None) -> None:
     """Send it again now. Where order, patient or system say something else by now, it is another message (MSH-10)."""
-    if refusal := why_not_retry(notice, by, source=source):
+    if refusal := why_not_retry(notice, by, about=about):
         raise refusal
     corrected = _corrected(notice)
     with transaction.atomic():

@@ -26,6 +26,7 @@ from policies.models import (
     QualityRule,
     Reason,
     RetentionRule,
+    SecondPerson,
     Source,
     SourceSystem,
     User,
@@ -48,6 +49,7 @@ KINDS: tuple[type[models.Model], ...] = (
     MatchingWeight,
     Reason,
     Grant,
+    SecondPerson,
 )
 
 Rules = Callable[[type[models.Model]], Iterable[models.Model]]  # a kind of rule to its rows: of now, of a past day

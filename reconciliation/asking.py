@@ -15,11 +15,11 @@ from orders import learning, lookup
 from orders.lookup import Answer, Question, Systems
 from orders.models import Lookup
 from orders.peers.found import Identifier
-from policies import audit, authority, bell, clock
+from policies import audit, bell, clock
 from policies.models import Power, User
 from policies.problems import Conflict
 from policies.rules.matching import Class
-from reconciliation import matching
+from reconciliation import matching, permission
 from reconciliation.models import Proposal, Study
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ NEAREST = 5  # proposals whose patients' identifiers are asked for too
 
 def why_not(study: Study, by: User) -> str:
     """Say why this person cannot have other systems asked about this study now, or ""."""
-    if barred := authority.why_not(by, Power.RECONCILE, source=study.source):
+    if barred := permission.why_not(by, Power.RECONCILE, study):
         return barred
     if study.state != Study.State.HELD:
         return f"Other systems are asked about held studies only; this one is {study.get_state_display().lower()}."
@@ -41,7 +41,7 @@ def why_not(study: Study, by: User) -> str:
 
 def request(study: Study, *, by: User) -> Lookup:
     """Have the systems asked now, by a worker; what they say is on the row when it is no longer open."""
-    authority.require(by, Power.RECONCILE, source=study.source)
+    permission.require(by, Power.RECONCILE, study)
     if refusal := why_not(study, by):
         raise Conflict(refusal)
     row = of(study)

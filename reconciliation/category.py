@@ -3,10 +3,10 @@
 from django.db import transaction
 from django.db.models import F
 
-from policies import audit, authority
+from policies import audit
 from policies.models import Category, Power, User
 from policies.problems import Conflict, Denied, Invalid
-from reconciliation import lease
+from reconciliation import lease, permission
 from reconciliation.models import Study
 
 OPEN = (Study.State.RECEIVING, Study.State.HELD, Study.State.MAPPED)  # what is cleared was cleared for its category
@@ -14,7 +14,7 @@ OPEN = (Study.State.RECEIVING, Study.State.HELD, Study.State.MAPPED)  # what is 
 
 def why_not(study: Study, by: User) -> Denied | Conflict | None:
     """The refusal that `by` would meet, or None."""
-    if barred := authority.why_not(by, Power.RECONCILE, source=study.source):
+    if barred := permission.why_not(by, Power.RECONCILE, study):
         return Denied(barred)
     if study.state not in OPEN:
         return Conflict(f"A study that is {study.get_state_display().lower()} keeps its category.")

@@ -3,11 +3,11 @@
 from django.db import transaction
 from django.utils import timezone
 
-from policies import authority, retention
+from policies import retention
 from policies.consent import Given, holds_until, require_sufficient
 from policies.models import Power, RetentionRule, User
 from policies.problems import Conflict, Invalid
-from reconciliation import consents, gate, keeping, lease, replay
+from reconciliation import consents, gate, keeping, lease, permission, replay
 from reconciliation.models import Consent, Finding, Study
 from reconciliation.workflow import move, why_not
 
@@ -92,7 +92,7 @@ def _rule(study: Study, *, rule: RetentionRule | None, reason: str, by: User) ->
         raise Invalid("No retention rule applies to this study. Choose one; a manager can add a rule that applies.")
     if rule is None or rule == proposal:
         return proposal
-    authority.require(by, Power.OVERRIDE, source=study.source)
+    permission.require(by, Power.OVERRIDE, study)
     if not rule.active:
         raise Invalid(f"The retention rule {rule} is no longer in use. Choose another.")
     if not reason.strip():
@@ -105,7 +105,7 @@ def _override(study: Study, overrides: dict[str, str], *, by: User) -> None:
         finding = study.findings.filter(code=code).first()
         if finding is None or finding.severity != Finding.Severity.OVERRIDE:
             raise Invalid(f"There is no finding '{code}' on this study that can be overridden.")
-        authority.require(by, Power.OVERRIDE, source=study.source)
+        permission.require(by, Power.OVERRIDE, study)
         if not reason.strip():
             raise Invalid(f"Say why to go on although: {finding.sentence}")
         Finding.objects.filter(pk=finding.pk).update(
@@ -119,5 +119,5 @@ def _require_nothing_open(study: Study, *, by: User) -> None:
         return
     sentences = " ".join(finding.sentence for finding in standing)
     who = " Somebody who may override findings has to clear this study."
-    helpless = authority.why_not(by, Power.OVERRIDE, source=study.source)
+    helpless = permission.why_not(by, Power.OVERRIDE, study)
     raise Conflict(f"Not yet clear: {sentences}{who if helpless else ''}")

@@ -15,11 +15,11 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from policies import audit, authority
+from policies import audit
 from policies.models import Power
 from policies.retention import terms
 from policies.rules.retention import TELL
-from reconciliation import expiry, stores, workflow
+from reconciliation import expiry, permission, stores, workflow
 from reconciliation.models import Deletion, DeletionProof, DeliveredInstance, Instance, Study, Unreadable
 
 Stage = Deletion.State
@@ -60,7 +60,7 @@ def why_not(decision: Deletion, study: Study) -> str:
         return "Somebody viewed it since the deletion was approved."
     if study.last_arrival_at > decision.approved_at:
         return "More objects came since the deletion was approved."
-    return authority.why_not(decision.approved_by, Power.DELETE, source=study.source)
+    return permission.why_not(decision.approved_by, Power.DELETE, study)
 
 
 def _begin(decision: Deletion) -> bool:

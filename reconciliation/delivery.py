@@ -19,11 +19,11 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from policies import audit, authority, bell, clock, reachable
+from policies import audit, bell, clock, reachable
 from policies.models import Destination, Power, User
 from policies.problems import Conflict
 from policies.rules.coercion import Change
-from reconciliation import consents, mapping, renaming, stores
+from reconciliation import consents, mapping, permission, renaming, stores
 from reconciliation.dicom import edit, reread, scu, web
 from reconciliation.models import DeliveredInstance, Delivery, Instance, Study
 from reconciliation.outcomes import Outcomes, Overtaken
@@ -226,12 +226,12 @@ def why_not_retry(delivery: Delivery, by: User) -> str:
         return f"This delivery is {delivery.get_state_display().lower()}."
     if waiting := why_waiting(delivery):
         return waiting
-    return authority.why_not(by, Power.RELEASE, source=delivery.study.source, destination=delivery.destination)
+    return permission.why_not(by, Power.RELEASE, delivery.study, destination=delivery.destination)
 
 
 def retry(delivery: Delivery, *, by: User) -> None:
     """Put a refused or waiting delivery back at the head of the queue; what was accepted is only asked for again."""
-    authority.require(by, Power.RELEASE, source=delivery.study.source, destination=delivery.destination)
+    permission.require(by, Power.RELEASE, delivery.study, destination=delivery.destination)
     if why := why_waiting(delivery):
         raise Conflict(why)
     with transaction.atomic():

@@ -17,7 +17,7 @@ from policies import audit, authority, retention
 from policies.models import Power, User
 from policies.problems import Conflict, Invalid
 from policies.rules.retention import DECIDE, Due, Rule
-from reconciliation import keeping, lease
+from reconciliation import keeping, lease, permission
 from reconciliation.models import Deletion, Delivery, Study
 from reconciliation.workflow import ENDS
 
@@ -141,7 +141,7 @@ def _day(at: datetime) -> str:
 
 def approve(study: Study, *, reason: str, by: User) -> Deletion:
     """The decision that a study is deleted when the grace time is over. `Conflict` says what stands against it."""
-    authority.require(by, Power.DELETE, source=study.source)
+    permission.require(by, Power.DELETE, study)
     if not reason.strip():
         raise Invalid("Say why these may be deleted: the ledger keeps it with your name.")
     with transaction.atomic():
@@ -189,7 +189,7 @@ def approve_all(studies: list[Study], *, reason: str, by: User) -> tuple[list[De
 
 def take_back(decision: Deletion, *, reason: str, by: User) -> None:
     """Until the deletion begins, whoever may approve may take an approval back."""
-    authority.require(by, Power.DELETE, source=decision.study.source)
+    permission.require(by, Power.DELETE, decision.study)
     if not reason.strip():
         raise Invalid("Say why the approval is taken back.")
     if not end(decision, Stage.TAKEN_BACK, by=by, verb="take back deletion", why=reason):

@@ -14,6 +14,7 @@ from policies.problems import Conflict, Invalid
 from policies.rules import retention as rules
 from policies.rules.retention import Decision, Facts, Rule
 from policies.rules.values import as_date
+from reconciliation import permission
 from reconciliation.models import LegalHold, Study
 
 State = Study.State
@@ -86,7 +87,7 @@ def work_out() -> int:
 
 def rescue(study: Study, *, rule: RetentionRule, reason: str, by: User) -> None:
     """Keep this study by another rule from now on; an approval to delete it is over."""
-    authority.require(by, Power.OVERRIDE, source=study.source)
+    permission.require(by, Power.OVERRIDE, study)
     if study.state in (State.RECEIVING, State.EXPIRED):
         raise Conflict(f"A study that is {study.get_state_display().lower()} is kept by no rule.")
     if not rule.active:
@@ -114,7 +115,7 @@ def rescue(study: Study, *, rule: RetentionRule, reason: str, by: User) -> None:
 
 def hold(*, study: Study | None = None, patient: Patient | None = None, reason: str, by: User) -> LegalHold:
     """Freeze a study, or all studies of a patient: nothing of it is deleted until somebody lifts the hold."""
-    authority.require(by, Power.DELETE, source=study.source if study else None)
+    _require(by, study)
     if not reason.strip():
         raise Invalid("Say why this must be kept: the case, the request, the person who asked.")
     with transaction.atomic():
@@ -129,7 +130,7 @@ def hold(*, study: Study | None = None, patient: Patient | None = None, reason: 
 
 def lift(held: LegalHold, *, reason: str, by: User) -> None:
     """End a hold; what was frozen falls under its rule again."""
-    authority.require(by, Power.DELETE, source=held.study.source if held.study_id else None)
+    _require(by, held.study)
     if not reason.strip():
         raise Invalid("Say why the hold is over.")
     with transaction.atomic():
@@ -138,6 +139,14 @@ def lift(held: LegalHold, *, reason: str, by: User) -> None:
             raise Conflict("This hold was lifted already.")
         _tell(by, "lift hold", held, reason=reason)
     held.refresh_from_db()
+
+
+def _require(by: User, study: Study | None) -> None:
+    """For a hold on a patient the power is needed somewhere at all."""
+    if study:
+        permission.require(by, Power.DELETE, study)
+    else:
+        authority.require(by, Power.DELETE)
 
 
 def _tell(by: User, verb: str, held: LegalHold, *, reason: str) -> None:

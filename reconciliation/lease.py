@@ -6,14 +6,15 @@ person's raises the study's version: whatever that person still has on screen ca
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from policies import audit, authority, clock
+from policies import audit, clock
 from policies.models import Power, User
 from policies.problems import Conflict, Denied
-from reconciliation.models import Study
+from reconciliation import permission
+from reconciliation.models import Approval, Study
 
 SEEN = {"new_candidate_at": None, "queued_at": F("received_at")}  # the columns of a study whose candidates were seen
 ENDED = {"lease_by": None, "lease_since": None, "lease_until": None}  # the columns of a study that nobody has open
@@ -45,7 +46,7 @@ def why_not(study: Study, by: User) -> str:
 
 def why_not_take(study: Study, by: User) -> str:
     """Say why `by` cannot work on this study at all, or ""."""
-    refusals = [authority.why_not(by, power, source=study.source) for power in WORKING_POWERS]
+    refusals = [permission.why_not(by, power, study) for power in WORKING_POWERS]
     return "" if "" in refusals else refusals[0]
 
 
@@ -59,10 +60,20 @@ def take(study: Study, *, by: User, reason: str = "") -> None:
     if (
         row.filter(lease_by=by, lease_until__gt=Now()).update(**until)
         or row.filter(Q(lease_by=None) | Q(lease_by=by)).update(**mine)
-        or row.filter(lease_until__lte=Now()).update(version=F("version") + 1, **mine)
+        or _take_from(row.filter(lease_until__lte=Now()), study, mine)
         or _take_over(study, by=by, reason=reason, mine=mine)
     ):
         study.refresh_from_db()
+
+
+@transaction.atomic
+def _take_from(rows: QuerySet[Study], study: Study, mine: dict) -> int:
+    """Nothing of the study itself changes: what waits for a second person goes on waiting."""
+    taken = rows.update(version=F("version") + 1, **mine)
+    if taken:
+        waiting = Approval.objects.filter(study=study, state=Approval.State.WAITING)
+        waiting.filter(version=F("study__version") - 1).update(version=F("version") + 1)
+    return taken
 
 
 def _take_over(study: Study, *, by: User, reason: str, mine: dict) -> int:
@@ -71,7 +82,7 @@ def _take_over(study: Study, *, by: User, reason: str, mine: dict) -> int:
         other = why_not(study, by) or "Somebody else had this study open until now."
         raise Conflict(f"{other} To take it over, say why.")
     with transaction.atomic():
-        taken = Study.objects.filter(pk=study.pk).exclude(lease_by=by).update(version=F("version") + 1, **mine)
+        taken = _take_from(Study.objects.filter(pk=study.pk).exclude(lease_by=by), study, mine)
         if taken:
             audit.record(by, "take over", study, reason=reason, detail={"from": str(study.lease_by)})
     return taken

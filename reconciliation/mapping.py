@@ -10,7 +10,7 @@ from django.utils import timezone
 from orders import outbound
 from orders.models import Order, Patient
 from orders.patients import root
-from policies import audit, authority
+from policies import audit
 from policies.models import Intent, MatchingPolicy, Power, User
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules import coercion
@@ -18,7 +18,7 @@ from policies.rules import objections as rules
 from policies.rules.coercion import Change
 from policies.rules.matching import Match
 from policies.rules.quality import Found
-from reconciliation import gate, links, local, matching, parts, renaming, replay, samples
+from reconciliation import gate, links, local, matching, parts, permission, renaming, replay, samples
 from reconciliation.models import Finding, Mapping, Study
 from reconciliation.workflow import move, undecide, why_not
 
@@ -72,8 +72,10 @@ def apply(
         raise Denied("The portal maps a study only by a policy that somebody approved.")
     if refusal := why_not(study, "map", by):
         raise refusal
+    if by != audit.PORTAL:
+        permission.require(by, Power.RECONCILE, study, intent=intent)
     if uids:
-        authority.require(by, Power.OVERRIDE, source=study.source)
+        permission.require(by, Power.OVERRIDE, study, intent=intent)
     patient = _chosen(study, intent=intent, order=order, patient=patient)
     changes, renamed = preview(study, order=order, patient=patient), renaming.plan(study, uids)
     if shown and shown != fingerprint(changes, renamed):

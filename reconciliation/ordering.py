@@ -11,7 +11,7 @@ from policies.models import Procedure, User
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.procedures import Outside
 from policies.versions import Rules
-from reconciliation import matching, stores
+from reconciliation import matching, permission, stores
 from reconciliation.dicom import header
 from reconciliation.models import Instance, Study
 from reconciliation.workflow import why_not
@@ -75,7 +75,7 @@ def generate(study: Study, patient: Patient, *, by: User, procedure: Procedure |
         procedure=proposed.procedure,
         by=by,
         body_part=next(iter(study.body_parts), ""),
-        source=study.source,
+        about=permission.about(study),
         reason=_reason(study),
         referring_physician=study.referring_physician_name.replace("\\", " "),
     )
@@ -93,7 +93,7 @@ def _reason(study: Study) -> str:
 
 def why_not_cancel(order: Order, by: User, *, study: Study | None = None) -> Denied | Conflict | None:
     """The refusal that `by` would meet, or None: what went to an archive under this order keeps it."""
-    if refusal := generation.why_not_cancel(order, by, source=study and study.source):
+    if refusal := generation.why_not_cancel(order, by, about=study and permission.about(study)):
         return refusal
     if Study.objects.filter(order=order, state__in=[State.RELEASED, State.DELIVERED]).exists():
         return Conflict(f"A study was released under {order}. It cannot be cancelled any more.")
@@ -106,4 +106,4 @@ def cancel(order: Order, *, by: User, reason: str, study: Study | None = None) -
         Order.objects.select_for_update().get(pk=order.pk)
         if refusal := why_not_cancel(order, by, study=study):
             raise refusal
-        generation.cancel(order, by=by, reason=reason, source=study and study.source)
+        generation.cancel(order, by=by, reason=reason, about=study and permission.about(study))

@@ -17,8 +17,8 @@ from policies.models import Power, Source, User
 from policies.problems import Invalid
 from policies.rules.matching import Class
 from policies.rules.names import name_key
-from reconciliation import lease
-from reconciliation.models import Delivery, Finding, Study, Submission, Unreadable
+from reconciliation import lease, permission
+from reconciliation.models import Approval, Delivery, Finding, Study, Submission, Unreadable
 
 PAGE = 25
 OPEN_STATES = [Study.State.RECEIVING, Study.State.HELD, Study.State.MAPPED, Study.State.CLEARED]
@@ -38,17 +38,17 @@ TROUBLE = Case(
 )
 
 
+WAITS = Exists(Approval.objects.filter(study=OuterRef("pk"), state="waiting", version=OuterRef("version")))
+
+
 class Page(NamedTuple):
     rows: list
     next: str  # the cursor of the next page, "" when this is the last
 
 
 def visible_to(user: User) -> QuerySet[Study]:
-    """The studies of the sources that this person may view. Every page, picture and call starts from here."""
-    scope = authority.scope(user, Power.VIEW)
-    if scope.everywhere:
-        return Study.objects.all()
-    return Study.objects.filter(source__in=scope.sources)
+    """The studies that this person may view, those open in an emergency too. Every page and call starts from here."""
+    return permission.visible(user)
 
 
 def get(user: User, key) -> Study:
@@ -70,14 +70,16 @@ def get(user: User, key) -> Study:
 
 
 def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
-    """The visible studies under the filters `state`, `source`, `modality`, `class`, `mine`, `late`, `new`, `q`,
-    `finding` (the code of one), `segregated`. What is kept apart and open is not among the others of its state, unless
-    it is looked for by words or by a finding.
+    """The visible studies under the filters `state`, `source`, `modality`, `class`, `mine`, `late`, `new`, `second`,
+    `q`, `finding` (the code of one), `segregated`. What is kept apart and open is not among the others of its state,
+    unless it is looked for by words or by a finding.
 
     The newest come first, and on top of them what has a new candidate that nobody saw.
-    Each row says with `trouble` what keeps it from arriving: "refused", "delayed" or "".
+    Each row says with `trouble` what keeps it from arriving: "refused", "delayed" or "", and with `waits` whether its
+    release waits for a second person.
     """
-    rows = visible_to(user).select_related("source", "lease_by", "order", "local_patient").annotate(trouble=TROUBLE)
+    rows = visible_to(user).select_related("source", "lease_by", "order", "local_patient")
+    rows = rows.annotate(trouble=TROUBLE, waits=WAITS)
     state = filters.get("state", "")
     if state == "open":
         rows = rows.filter(state__in=OPEN_STATES)
@@ -100,6 +102,8 @@ def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
         rows = rows.filter(lease_by=user, lease_until__gt=Now())
     if filters.get("new"):
         rows = rows.exclude(new_candidate_at=None)
+    if filters.get("second"):
+        rows = rows.filter(waits=True)
     if filters.get("late"):
         rows = rows.exclude(trouble="")
     if words := filters.get("q", "").strip():
@@ -180,13 +184,21 @@ def next_of(user: User, study: Study) -> Study | None:
 
 
 def submissions(user: User) -> QuerySet[Submission]:
-    rows = Submission.objects.filter(source__in=sources(user)).select_related("source")
+    """Those of sources of which this person may view everything, and those that brought a study that they may view."""
+    theirs = visible_to(user).filter(submission=OuterRef("pk"))
+    rows = Submission.objects.filter(_of_whole_sources(user, "source") | Exists(theirs)).select_related("source")
     return rows.annotate(number_of_unreadable=Count("unreadable")).order_by("-received_at", "-id")
 
 
 def unreadable(user: User) -> QuerySet[Unreadable]:
-    rows = Unreadable.objects.filter(submission__source__in=sources(user))
+    """What could not be read says neither modality nor intent: it is for those who may view all of its source."""
+    rows = Unreadable.objects.filter(_of_whole_sources(user, "submission__source"))
     return rows.select_related("submission__source").order_by("-at", "-id")
+
+
+def _of_whole_sources(user: User, column: str) -> Q:
+    scope = authority.scope(user, Power.VIEW, whole=True)
+    return Q(pk__isnull=False) if scope.everywhere else Q(**{f"{column}__in": scope.sources})
 
 
 def deliveries(study: Study) -> list[Delivery]:

@@ -3,34 +3,46 @@
 from django.db import transaction
 from django.utils import timezone
 
-from policies import authority, bell
+from policies import bell
 from policies.models import Destination, Power, Reason, User
 from policies.problems import Conflict, Invalid
-from reconciliation import consents, lease, letters, links
+from reconciliation import consents, lease, letters, links, permission
 from reconciliation.models import Delivery, Study
 from reconciliation.workflow import move, undecide, why_not
 
 
-def release(study: Study, *, to: list[Destination], by: User) -> list[Delivery]:
-    """Open the gate, and put one delivery for each destination in the queue."""
-    if refusal := why_not(study, "release", by):
-        raise refusal
+def allowed(study: Study, to: list[Destination], *, by: User) -> list[Destination]:
+    """Each destination once, when this person may release to all of them."""
     to = list(dict.fromkeys(to))
     for destination in to:
-        authority.require(by, Power.RELEASE, source=study.source, destination=destination)
+        permission.require(by, Power.RELEASE, study, destination=destination)
         if not destination.active:
             raise Invalid(f"{destination} takes no deliveries at present. Choose another destination.")
         if barred := consents.why_not(study, destination=destination):
             raise Conflict(barred)
     if not to:
         raise Invalid("Choose at least one destination.")
+    return to
+
+
+def release(study: Study, *, to: list[Destination], by: User, asked_by: User | None = None) -> list[Delivery]:
+    """Open the gate, and put one delivery for each destination in the queue.
+
+    Where policy wants two persons, `asked_by` is the first one: see `approvals`.
+    """
+    if refusal := why_not(study, "release", by):
+        raise refusal
+    to = allowed(study, to, by=by)
+    if asked_by in (None, by) and permission.second_person(Power.RELEASE, study, to=to):
+        raise Conflict("Policy wants a second person for this release: ask for it, and another person approves it.")
+    first = {"asked_by": str(asked_by), "asked_by_key": str(asked_by.pk)} if asked_by else {}
     with transaction.atomic():
         now = timezone.now()
         move(  # asks the gate again; what comes in meanwhile raises the version
             study,
             "release",
             by=by,
-            detail={"destinations": [str(destination) for destination in to], "mapping": str(study.mapping_id)},
+            detail={"destinations": [str(one) for one in to], "mapping": str(study.mapping_id)} | first,
             released_by=by,
             released_at=now,
             **lease.ENDED,

@@ -6,11 +6,10 @@ from rest_framework.reverse import reverse
 
 from orders.models import Lookup
 from orders.serializers import OrderSerializer, PatientSerializer
-from policies import authority
 from policies.models import Destination, LedgerLine, Power, Procedure, Reason, RetentionRule, Source
-from reconciliation import delivery, lease, workflow
+from reconciliation import delivery, lease, permission, workflow
 from reconciliation.consent_serializers import ConsentSerializer
-from reconciliation.models import Delivery, Finding, Mapping, Proposal, Study, Submission, Unreadable
+from reconciliation.models import Approval, Delivery, Finding, Mapping, Proposal, Study, Submission, Unreadable
 
 VIEWS = ("proposals", "preview", "changes", "history", "deliveries", "lease")  # what else a study has an address for
 
@@ -132,6 +131,17 @@ class StepSerializer(serializers.Serializer):
     url = serializers.URLField()
 
 
+class ApprovalSerializer(serializers.ModelSerializer):
+    """What waits for a second person: who asked for what, and when."""
+
+    asked_by = serializers.CharField()
+    destinations = serializers.ListField(source="what.destinations", child=serializers.UUIDField())
+
+    class Meta:
+        model = Approval
+        fields = ["verb", "asked_by", "asked_at", "destinations"]
+
+
 class StudySerializer(serializers.ModelSerializer):
     """One outside study. Needs the request in its context: leases and steps depend on who asks."""
 
@@ -143,6 +153,7 @@ class StudySerializer(serializers.ModelSerializer):
     findings = FindingSerializer(many=True)
     lease = serializers.SerializerMethodField()
     offered = serializers.SerializerMethodField()
+    approval = serializers.SerializerMethodField()
     consent = ConsentSerializer(allow_null=True)
     retention = RetentionRuleSerializer(allow_null=True)
     released_by = serializers.CharField(allow_null=True)
@@ -174,6 +185,7 @@ class StudySerializer(serializers.ModelSerializer):
             "findings",
             "lease",
             "offered",
+            "approval",
             "consent",
             "retention",
             "retention_reason",
@@ -185,9 +197,9 @@ class StudySerializer(serializers.ModelSerializer):
 
     @extend_schema_field(serializers.UUIDField(allow_null=True))
     def get_follows(self, study):
-        """The part before this one, unless it came from a source that one may not know of."""
-        visible = authority.scope(self.context["request"].user, Power.VIEW)
-        return study.follows_id if study.follows and study.follows.source_id in visible else None
+        """The part before this one, unless it is one that one may not know of."""
+        user = self.context["request"].user
+        return study.follows_id if study.follows and not permission.why_not(user, Power.VIEW, study.follows) else None
 
     @extend_schema_field(LeaseSerializer(allow_null=True))
     def get_lease(self, study):
@@ -196,6 +208,13 @@ class StudySerializer(serializers.ModelSerializer):
         mine = holder == self.context["request"].user
         said = {"holder": str(holder), "mine": mine, "since": study.lease_since, "until": study.lease_until}
         return LeaseSerializer(said).data
+
+    @extend_schema_field(ApprovalSerializer(allow_null=True))
+    def get_approval(self, study):
+        """The release that waits for a second person, of the study as it is now."""
+        live = (one for one in study.approvals.all() if one.state == "waiting" and one.version == study.version)
+        row = next(live, None)
+        return row and ApprovalSerializer(row).data
 
     @extend_schema_field(StepSerializer(many=True))
     def get_offered(self, study):
@@ -383,6 +402,12 @@ class GrantedSerializer(serializers.Serializer):
     power = serializers.CharField()
     source = serializers.UUIDField(source="source_id", allow_null=True)
     destination = serializers.UUIDField(source="destination_id", allow_null=True)
+    modality = serializers.CharField(help_text="Empty: every modality. So for intent and category.")
+    intent = serializers.CharField()
+    category = serializers.CharField()
+    valid_from = serializers.DateField(allow_null=True)
+    valid_until = serializers.DateField(allow_null=True)
+    may_pass_on = serializers.BooleanField()
 
 
 class MeSerializer(serializers.Serializer):

@@ -3,10 +3,10 @@
 from django.db import transaction
 from django.utils import timezone
 
-from policies import audit, authority
+from policies import audit
 from policies.models import Power, User
 from policies.problems import Conflict, Invalid
-from reconciliation import consents
+from reconciliation import consents, permission
 from reconciliation.models import Consent, Study
 from reconciliation.workflow import MOVES, move, undecide
 
@@ -18,7 +18,7 @@ TO_DO = (
 
 def why_not(consent: Consent, by: User) -> str:
     """Say why `by` may not record that this consent was withdrawn, or ""."""
-    barred = authority.why_not(by, Power.RECONCILE, source=consent.study.source)
+    barred = permission.why_not(by, Power.RECONCILE, consent.study)
     return barred or consents.why_withdrawn(consent)
 
 
@@ -31,7 +31,7 @@ def of(study: Study) -> Consent:
 
 def withdraw(consent: Consent, *, by: User, reason: str, given_by: str) -> list[Study]:
     """Record that `given_by` withdrew it. Cleared studies are held again, deliveries wait; gives the studies."""
-    authority.require(by, Power.RECONCILE, source=consent.study.source)
+    permission.require(by, Power.RECONCILE, consent.study)
     if not given_by.strip():
         raise Invalid("Say who withdraws the consent.")
     if not reason.strip():

@@ -10,11 +10,11 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from policies import audit, authority
+from policies import audit
 from policies.models import Power, User
 from policies.problems import Conflict, Denied
 from policies.rules.objections import PREFIX
-from reconciliation import gate, lease, links
+from reconciliation import gate, lease, links, permission
 from reconciliation.models import Finding, Study
 
 State = Study.State
@@ -60,7 +60,7 @@ def why_not(study: Study, verb: str, by: User | str) -> Denied | Conflict | None
         return None if step.portal and study.state in step.origins else _wrong_state(study, verb)
     if not step.power:
         return Denied("Only the portal itself takes this step.")
-    if barred := authority.why_not(by, step.power, source=study.source):
+    if barred := permission.why_not(by, step.power, study):
         return Denied(barred)
     if study.state not in step.origins:
         return _wrong_state(study, verb)
@@ -88,12 +88,12 @@ def move(study: Study, verb: str, *, by: User | str, reason: str = "", detail: d
         elif verb == "map":  # by policy: never while somebody has it open, and only what was judged
             here = here.filter(lease.open_to_nobody(), version=study.version)
         if not here.update(state=step.to, version=F("version") + 1, due_with="", **lease.SEEN, **columns):
-            raise _overtaken(study, verb, by)
+            raise overtaken(study, verb, by)
         audit.record(by, verb, study, reason=reason, detail={"from": study.state, "to": step.to, **(detail or {})})
     study.refresh_from_db()
 
 
-def _overtaken(study: Study, verb: str, by) -> Conflict:
+def overtaken(study: Study, verb: str, by) -> Conflict:
     """Say what has happened to the study meanwhile."""
     now = Study.objects.select_related("source", "lease_by").get(pk=study.pk)
     if refusal := why_not(now, verb, by):

@@ -16,7 +16,7 @@ from policies.models.partners import (
     a_web_address,
     an_ae_title,
 )
-from policies.models.people import Grant, Power, User
+from policies.models.people import Grant, Power, SecondPerson, User
 from policies.models.policy import (
     Intent,
     MatchingPolicy,
@@ -57,6 +57,7 @@ __all__ = [
     "QualityRule",
     "Reason",
     "RetentionRule",
+    "SecondPerson",
     "Source",
     "SourceSystem",
     "User",

@@ -4,7 +4,8 @@ import uuid
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from policies.models.partners import Category, Destination, Source
@@ -38,6 +39,15 @@ class Power(models.TextChoices):
     APPROVE_POLICY = "approve policy", _("approve policy")
     GRANT = "grant", _("grant powers to others")
     AUDIT = "audit", _("read the ledger")
+    EMERGENCY = "emergency", _("open a study in an emergency, with a reason and an alarm")
+
+
+NOWHERE = Value(uuid.UUID(int=0), output_field=models.UUIDField())
+
+
+def _or_none(column: str) -> Coalesce:
+    """A key as a unique index compares it: two that are empty are the same (SQLite holds NULLs for different)."""
+    return Coalesce(F(column), NOWHERE, output_field=models.UUIDField())
 
 
 class Grant(models.Model):
@@ -71,13 +81,61 @@ class Grant(models.Model):
                 condition=Q(source__isnull=True) | ~Q(power=Power.AUDIT),
                 violation_error_message=_("The ledger is one: a grant to read it names no source."),
             ),
+            models.CheckConstraint(
+                name="a_grant_ends_after_it_begins",
+                condition=Q(valid_from=None) | Q(valid_until=None) | Q(valid_until__gte=F("valid_from")),
+                violation_error_message=_("The last day lies before the first."),
+            ),
             models.UniqueConstraint(
+                *(F("group"), F("power"), _or_none("source"), _or_none("destination")),
+                *(F("modality"), F("intent"), F("category")),
                 name="a_grant_is_given_once",
-                fields=["group", "power", "source", "destination", "modality", "intent", "category"],
-                nulls_distinct=False,
                 violation_error_message=_("This group has this grant already."),
             ),
         ]
 
     def __str__(self):
-        return f"{self.group}: {self.power} {self.source or 'any source'} {self.destination or ''}".strip()
+        """With every limit: it is what the ledger says of a grant."""
+        limits = [self.source or "any source", self.destination and f"to {self.destination}", self.modality]
+        limits += [self.intent, self.category, self.valid_from and f"from {self.valid_from:%Y-%m-%d}"]
+        limits += [self.valid_until and f"until {self.valid_until:%Y-%m-%d}", self.may_pass_on and "may pass on"]
+        return f"{self.group}: {self.power} {' '.join(str(one) for one in limits if one)}"
+
+    def clean(self):
+        self.modality = self.modality.strip().upper()
+
+
+class SecondPerson(models.Model):
+    """Where a deed needs a second, different person who holds the same power. One rule that applies is enough."""
+
+    power = models.CharField(
+        max_length=16,
+        choices=[
+            (one.value, one.label)
+            for one in Power
+            if one.name in ("RELEASE", "SHARE", "RECALL", "DELETE", "OVERRIDE", "APPROVE_POLICY")
+        ],
+    )
+    source = models.ForeignKey(Source, models.CASCADE, null=True, blank=True, help_text=_("Empty: every source."))
+    destination = models.ForeignKey(
+        Destination, models.CASCADE, null=True, blank=True, help_text=_("Empty: every destination.")
+    )
+    modality = models.CharField(
+        max_length=16, blank=True, help_text=_("Studies that have it among others, too. Empty: every modality.")
+    )
+    intent = models.CharField(max_length=16, choices=Intent, blank=True, help_text=_("Empty: every intent."))
+    category = models.CharField(max_length=16, choices=Category, blank=True, help_text=_("Empty: every category."))
+    active = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["power", "id"]
+        verbose_name = _("second person")
+        verbose_name_plural = _("second person: where two must agree")
+
+    def __str__(self):
+        limits = [self.source, self.destination and f"to {self.destination}", self.modality, self.intent]
+        where = " ".join(str(one) for one in [*limits, self.category] if one)
+        return f"{self.power}: {where or 'everything'}"
+
+    def clean(self):
+        self.modality = self.modality.strip().upper()

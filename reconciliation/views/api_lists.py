@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from policies import authority
 from policies.models import Destination, Power, Procedure, Reason, RetentionRule
-from reconciliation import clearance, queue
+from reconciliation import clearance, permission, queue
 from reconciliation import serializers as shapes
 from reconciliation.models import Instance, Study, Submission, Unreadable
 from reconciliation.views import api_bodies as bodies
@@ -53,7 +53,7 @@ def sources(request: Request) -> Response:
 def destinations(request: Request) -> Response:
     """Where you may release to: at all, or a given study."""
     study = of_study(request)
-    asked = {"source": study.source} if study else {}
+    asked = permission.about(study) if study else {}
     rows = [
         destination
         for destination in Destination.objects.filter(active=True)

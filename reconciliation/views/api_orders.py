@@ -83,7 +83,7 @@ def generated_order(request: Request) -> Order:
         procedure=given["procedure"],
         by=request.user,
         body_part=given.get("body_part", ""),
-        source=source,
+        about={"source": source},
     )
 
 

@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 from orders.models import Lookup
 from policies import audit
 from reconciliation import (
+    approvals,
     asking,
     category,
     clearance,
@@ -39,9 +40,14 @@ RELATED = (
     "retention",
     "released_by",
     "rejected_for",
-    "follows",
+    "follows__source",
 )
-FOLLOWED = ("findings__overridden_by", "local_patient__identifiers", "order__patient__identifiers")
+FOLLOWED = (
+    "findings__overridden_by",
+    "local_patient__identifiers",
+    "order__patient__identifiers",
+    "approvals__asked_by",
+)
 
 
 def whole(rows: QuerySet[Study]) -> QuerySet[Study]:
@@ -205,10 +211,32 @@ def clear(request: Request, key) -> Response:
 
 @call("POST", takes=bodies.ReleaseStudy, gives=shapes.StudySerializer)
 def release_study(request: Request, key) -> Response:
-    """Open the gate toward these destinations."""
+    """Open the gate toward these destinations; where policy wants two persons, ask for it: see `approval`."""
     given = body(bodies.ReleaseStudy, request)
     destinations = list(dict.fromkeys(given["destinations"]))
-    release.release(seen(request, key, given), to=destinations, by=request.user)
+    approvals.request(seen(request, key, given), to=destinations, by=request.user)
+    return shown(request, key)
+
+
+@call("POST", takes=bodies.Seen, gives=shapes.StudySerializer)
+def approve(request: Request, key) -> Response:
+    """Approve, as the second person, the release that somebody else asked for."""
+    approvals.approve(seen(request, key, body(bodies.Seen, request)), by=request.user)
+    return shown(request, key)
+
+
+@call("POST", takes=bodies.DeclineRelease, gives=shapes.StudySerializer)
+def decline(request: Request, key) -> Response:
+    """Decline, as the second person, the release that somebody else asked for."""
+    given = body(bodies.DeclineRelease, request)
+    approvals.decline(seen(request, key, given), by=request.user, reason=given["reason"])
+    return shown(request, key)
+
+
+@call("POST", takes=bodies.Seen, gives=shapes.StudySerializer)
+def withdraw(request: Request, key) -> Response:
+    """Take back the release that you asked for."""
+    approvals.withdraw(seen(request, key, body(bodies.Seen, request)), by=request.user)
     return shown(request, key)
 
 

@@ -5,10 +5,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST
 
-from policies import authority
 from policies.consent import Given
-from policies.models import Power
+from policies.models import Destination, Power
 from reconciliation import (
+    approvals,
     category,
     clearance,
     consents,
@@ -18,6 +18,7 @@ from reconciliation import (
     mapping,
     matching,
     ordering,
+    permission,
     queue,
     release,
 )
@@ -100,7 +101,7 @@ def clear(request: HttpRequest, key) -> HttpResponse:
         rule_reason=said["rule_reason"],
         overrides=form.overrides(),
     )
-    another = authority.why_not(request.user, Power.RELEASE, source=study.source)
+    another = permission.why_not(request.user, Power.RELEASE, study)
     messages.success(request, f"Cleared. {'It waits for a releasing officer.' if another else 'It can be released.'}")
     return after(request, study, "clear")
 
@@ -117,10 +118,41 @@ def _consent(request: HttpRequest, study: Study, form: Clearance) -> Given | Con
 def release_(request: HttpRequest, key) -> HttpResponse:
     study = _seen(request, key)
     to = list(read(Release(request.POST))["to"])
-    deliveries = release.release(study, to=to, by=request.user)
-    waiting = f"{len(deliveries)} {'delivery' if len(deliveries) == 1 else 'deliveries'} waiting"
-    messages.success(request, f"Released to {', '.join(map(str, to))}. {waiting}.")
+    if approvals.request(study, to=to, by=request.user):
+        messages.success(request, "Asked for. A second person must approve it; the study is free for them.")
+        return after(request, study, "ask")
+    messages.success(request, _released(to))
     return after(request, study, "release")
+
+
+def _released(to: list[Destination]) -> str:
+    waiting = f"{len(to)} {'delivery' if len(to) == 1 else 'deliveries'} waiting"
+    return f"Released to {', '.join(map(str, to))}. {waiting}."
+
+
+@require_POST
+def approve(request: HttpRequest, key) -> HttpResponse:
+    """The second person's yes: what the first one asked for is released."""
+    study = _seen(request, key)
+    deliveries = approvals.approve(study, by=request.user)
+    messages.success(request, _released([one.destination for one in deliveries]))
+    return after(request, study, "release")
+
+
+@require_POST
+def decline(request: HttpRequest, key) -> HttpResponse:
+    study = _seen(request, key)
+    approvals.decline(study, by=request.user, reason=request.POST.get("reason", ""))
+    messages.success(request, "Declined. The study stays cleared, and the ledger says why.")
+    return after(request, study, "decline")
+
+
+@require_POST
+def withdraw(request: HttpRequest, key) -> HttpResponse:
+    study = _seen(request, key)
+    approvals.withdraw(study, by=request.user)
+    messages.success(request, "Withdrawn. The study can be released, or asked for again.")
+    return after(request, study, "withdraw")
 
 
 @require_POST

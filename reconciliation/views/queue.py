@@ -15,7 +15,7 @@ from reconciliation import queue
 from reconciliation.models import Study
 from reconciliation.views import searches
 
-FILTERS = ("state", "late", "new", "segregated", "source", "modality", "class", "mine", "finding")
+FILTERS = ("state", "late", "new", "segregated", "source", "modality", "class", "mine", "second", "finding")
 # Tabs that ask for more than a state, by what they add to it.
 NARROWER = {
     "late": {"state": "released", "late": "1"},

@@ -11,12 +11,13 @@ from django.views.decorators.http import require_GET, require_POST
 from orders import outbound
 from orders.models import Order, Patient
 from orders.patients import root
-from policies import audit, authority, quality
+from policies import audit, quality
 from policies.models import Category, Destination, Intent, Power, Procedure, Reason, RetentionRule, User
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.matching import Class
 from policies.rules.quality import Severity
 from reconciliation import (
+    approvals,
     asking,
     category,
     clearance,
@@ -28,6 +29,7 @@ from reconciliation import (
     local,
     mapping,
     ordering,
+    permission,
     queue,
     renaming,
     workflow,
@@ -41,7 +43,10 @@ WORDS = {verb: step.words for verb, step in workflow.MOVES.items()}
 GRAVEST = (Finding.Severity.BLOCK, Finding.Severity.OVERRIDE, Finding.Severity.WARN)
 HISTORY = 50  # lines shown on the page; the ledger has the rest
 # Where work goes on after a step: the desk returns to what is held, the releasing officer to what is cleared.
-GOES_ON = {"release": State.CLEARED, **dict.fromkeys(("settle", "map", "unmap", "clear", "reject"), State.HELD)}
+GOES_ON = {
+    **dict.fromkeys(("release", "ask", "decline"), State.CLEARED),
+    **dict.fromkeys(("settle", "map", "unmap", "clear", "reject"), State.HELD),
+}
 # What a study in a state waits for: who may not take this step only reads, and keeps nobody out by looking.
 MAIN = {
     State.RECEIVING: "settle",
@@ -51,7 +56,13 @@ MAIN = {
     State.REJECTED: "reinstate",
 }
 OFFICER = "A releasing officer must override this."
-GIVEN_BACK = ("clear", "release", "reject")  # the verbs that end the lease: the next person must not find it taken
+GIVEN_BACK = (
+    "clear",
+    "release",
+    "ask",
+    "decline",
+    "reject",
+)  # the verbs that end the lease: the next person must not find it taken
 
 
 @require_GET
@@ -90,7 +101,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
         **_overriding(request, study, findings),
         "first_part": _first_part(request, study),
         "history": audit.history(study)[:HISTORY],
-        "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
+        "may_order": not permission.why_not(request.user, Power.ORDER, study),
         "may_categorise": category.why_not(study, request.user) is None,
         "categories": Category.choices,
         "reasons": Reason.objects.filter(active=True) if "reject" in offered else (),
@@ -104,7 +115,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
 def _offered(study: Study, user: User) -> dict[str, str]:
     """The steps of this state. Rejecting is not spoken of to those who may never do it."""
     offered = workflow.offered(study, user)
-    if authority.why_not(user, Power.REJECT, source=study.source):
+    if permission.why_not(user, Power.REJECT, study):
         offered.pop("reject", None)
     return offered
 
@@ -113,12 +124,12 @@ def _why_only_read(study: Study, user: User) -> str:
     """Say why a person may not take the step that a study in this state waits for, or ""."""
     if study.state not in MAIN:
         return "No step is left to take."
-    return authority.why_not(user, workflow.MOVES[MAIN[study.state]].power, source=study.source)
+    return permission.why_not(user, workflow.MOVES[MAIN[study.state]].power, study)
 
 
 def _overriding(request: HttpRequest, study: Study, findings: list[Finding]) -> dict:
     """The findings that somebody must override, and what to say to a person who may not."""
-    barred = authority.why_not(request.user, Power.OVERRIDE, source=study.source)
+    barred = permission.why_not(request.user, Power.OVERRIDE, study)
     to_override = [one for one in findings if one.is_open and one.severity == Severity.OVERRIDE]
     return {
         "may_not_override": barred,
@@ -209,7 +220,7 @@ def _uids(request: HttpRequest, study: Study, asked: renaming.Choice) -> dict:
         "doubled": len(renaming.doubled(study)),
         "contents": renaming.Doubled.choices,
         "invalid_uids": len(renaming.invalid(study)),
-        "may_not_override": authority.why_not(request.user, Power.OVERRIDE, source=study.source),
+        "may_not_override": permission.why_not(request.user, Power.OVERRIDE, study),
     }
 
 
@@ -239,12 +250,10 @@ def _keeping(request: HttpRequest, study: Study) -> dict:
     return {
         "kept": kept,
         "holds": keeping.holds(study),
-        "approval": study.deletions.filter(state__in=LIVE).select_related("approved_by").first(),
+        "doomed": study.deletions.filter(state__in=LIVE).select_related("approved_by").first(),
         "deleted": study.proofs.select_related("deletion__approved_by").first(),
-        "may_rescue": study.state in workflow.ENDS
-        and not authority.why_not(request.user, Power.OVERRIDE, source=study.source),
-        "may_hold": study.state != State.EXPIRED
-        and not authority.why_not(request.user, Power.DELETE, source=study.source),
+        "may_rescue": study.state in workflow.ENDS and not permission.why_not(request.user, Power.OVERRIDE, study),
+        "may_hold": study.state != State.EXPIRED and not permission.why_not(request.user, Power.DELETE, study),
         "other_rules": [one for one in RetentionRule.objects.filter(active=True) if one.pk != study.retention_id],
     }
 
@@ -287,17 +296,29 @@ def _to_clear(request: HttpRequest, study: Study, choice: str) -> dict:
 
 def _to_release(request: HttpRequest, study: Study, choice: str) -> dict:
     everywhere = str(workflow.why_not(study, "release", request.user) or "")
-    asked = {"source": study.source}
     where = [
         (
             place,
-            authority.why_not(request.user, Power.RELEASE, destination=place, **asked)
+            permission.why_not(request.user, Power.RELEASE, study, destination=place)
             or everywhere
             or consents.why_not(study, destination=place),
         )
         for place in Destination.objects.filter(active=True)
     ]
-    return _decided(request, study, choice) | {"places": where, "nowhere": all(barred for _place, barred in where)}
+    found = {"places": where, "nowhere": all(barred for _place, barred in where), **_second(request, study, where)}
+    return _decided(request, study, choice) | found
+
+
+def _second(request: HttpRequest, study: Study, where: list[tuple]) -> dict:
+    """Where a second person is needed, and what waits for one."""
+    open_to = [place for place, barred in where if not barred]
+    with_two = [place for place in open_to if permission.second_person(Power.RELEASE, study, to=[place])]
+    row = approvals.waiting(study)
+    found = {"with_two": with_two, "asks": bool(with_two) and with_two == open_to, "approval": row}
+    if row is None:
+        return found
+    barred = approvals.why_not_second(row, study, request.user)
+    return found | {"approval_places": approvals.places(row), "not_second": barred}
 
 
 def _on_its_way(request: HttpRequest, study: Study, choice: str) -> dict:

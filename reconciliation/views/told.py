@@ -8,9 +8,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from orders import outbound
 from orders.models import Notice, Order
-from policies import authority
 from policies.models import Power
-from reconciliation import forms, ordering, queue
+from reconciliation import forms, ordering, permission, queue
 from reconciliation.models import Study
 from reconciliation.views.study import after
 
@@ -39,7 +38,7 @@ def show(request: HttpRequest, key, order) -> HttpResponse:
     study, told = queue.get(request.user, key), _order(order)
     if not request.htmx:
         return redirect(f"{reverse('study', args=[study.pk])}?choice=order:{told.pk}")
-    may_order = not authority.why_not(request.user, Power.ORDER, source=study.source)
+    may_order = not permission.why_not(request.user, Power.ORDER, study)
     asked = {"seen": request.GET.get("seen", ""), "chosen": request.GET.get("choice", "")}
     found = shown(told, study, **asked)
     return render(request, "reconciliation/_order_notice.html", found | {"may_order": may_order})
@@ -52,7 +51,7 @@ def again(request: HttpRequest, key, order) -> HttpResponse:
     notice = get_object_or_404(
         Notice.objects.select_related("system", "order__patient"), order=told, pk=_asked(request)
     )
-    outbound.retry(notice, by=request.user, source=study.source)
+    outbound.retry(notice, by=request.user, about=permission.about(study))
     messages.success(request, f"{notice.system} is told again now.")
     return after(request, study, "again", choice=f"order:{told.pk}")
 

@@ -1,7 +1,12 @@
+from datetime import date
+
 import pytest
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 
 from policies import authority
-from policies.models import Power
+from policies.models import Grant, Power
 from policies.problems import Denied
 from tests import make
 
@@ -64,3 +69,26 @@ def test_a_superuser_holds_no_power_over_studies_by_that_alone():
     admin.is_superuser = True
 
     assert authority.why_not(admin, Power.RELEASE)
+
+
+def _all_columns(**columns):
+    group, _ = Group.objects.get_or_create(name="Somebody")
+    return Grant(**{"group": group, "power": Power.RELEASE} | columns)
+
+
+@pytest.mark.parametrize("limit", [{}, {"source": "Here"}, {"modality": "CT"}, {"destination": "PACS"}])
+def test_a_grant_is_given_once_whatever_is_empty_in_it(limit):
+    made = {"source": make.source, "destination": make.destination}
+    columns = {name: made[name](value) if name in made else value for name, value in limit.items()}
+    _all_columns(**columns).save()
+
+    with pytest.raises(ValidationError, match="has this grant already"):
+        _all_columns(**columns).full_clean()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        _all_columns(**columns).save()
+    _all_columns(**columns | {"intent": "read"}).save()
+
+
+def test_a_grant_that_ends_before_it_begins_is_none():
+    with pytest.raises(ValidationError, match="lies before the first"):
+        _all_columns(valid_from=date(2026, 2, 1), valid_until=date(2026, 1, 31)).full_clean()
