@@ -1,6 +1,6 @@
 """What must hold: people, partners, grants, rules, and the ledger of what was done."""
 
-from policies.models.ledger import LedgerHead, LedgerLine
+from policies.models.ledger import AuditMessage, LedgerAnchor, LedgerHead, LedgerLine
 from policies.models.partners import (
     LOOPBACK,
     MOST_ASSOCIATIONS,
@@ -29,11 +29,13 @@ __all__ = [
     "LOOPBACK",
     "MOST_ASSOCIATIONS",
     "AssigningAuthority",
+    "AuditMessage",
     "AuthorityAlias",
     "Category",
     "Destination",
     "Grant",
     "Intent",
+    "LedgerAnchor",
     "LedgerHead",
     "LedgerLine",
     "MatchingPolicy",
