@@ -72,6 +72,19 @@ LOOKUP_SECONDS = env.int("IMGSHARE_LOOKUP_SECONDS", 900)  # between two look-ups
 
 # Kinds of rules that change only with the approval of a second person: model names, like grant,retentionrule.
 POLICY_APPROVAL = env.list("IMGSHARE_POLICY_APPROVAL", [])
+# The audit repository (ITI-20) is told of every line of the ledger, over TLS and with certificates of both sides.
+ATNA_HOST = env.str("IMGSHARE_ATNA_HOST", "")
+ATNA_PORT = env.int("IMGSHARE_ATNA_PORT", 6514)
+ATNA_TLS_CERTIFICATE = env.str("IMGSHARE_ATNA_TLS_CERTIFICATE", "")
+ATNA_TLS_KEY = env.str("IMGSHARE_ATNA_TLS_KEY", "")
+ATNA_TLS_AUTHORITIES = env.str("IMGSHARE_ATNA_TLS_AUTHORITIES", "")
+ATNA_SECONDS = env.int("IMGSHARE_ATNA_SECONDS", 10)  # that the repository may take for one answer
+# Anchors of the ledger: a folder on other storage, and people who get one by mail each day.
+ANCHOR_DIR = env.path("IMGSHARE_ANCHOR_DIR", DATA_DIR / "anchors")
+ANCHOR_MAIL = env.list("IMGSHARE_ANCHOR_MAIL", [])
+EMAIL_HOST, EMAIL_PORT = env.str("IMGSHARE_MAIL_HOST", "localhost"), env.int("IMGSHARE_MAIL_PORT", 25)
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("IMGSHARE_MAIL_FROM", "imgshare@localhost")
+EMAIL_TIMEOUT = 10
 
 DEBUG = env.bool("IMGSHARE_DEBUG", False)
 ALLOWED_HOSTS = env.list("IMGSHARE_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])

@@ -52,7 +52,7 @@ def plain(field, row):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('policies', '0006_second_person'),
+        ('policies', '0006_ledger_search'),
     ]
 
     operations = [

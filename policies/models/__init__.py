@@ -1,7 +1,7 @@
 """What must hold: people, partners, grants, rules, and the ledger of what was done."""
 
 from policies.models.consent import Basis, ConsentRule, Direction, Evidence, Purpose
-from policies.models.ledger import LedgerHead, LedgerLine
+from policies.models.ledger import AuditMessage, LedgerAnchor, LedgerHead, LedgerLine
 from policies.models.organisations import Organisation
 from policies.models.partners import (
     LOOPBACK,
@@ -34,6 +34,7 @@ __all__ = [
     "LOOPBACK",
     "MOST_ASSOCIATIONS",
     "AssigningAuthority",
+    "AuditMessage",
     "AuthorityAlias",
     "Basis",
     "Category",
@@ -43,6 +44,7 @@ __all__ = [
     "Evidence",
     "Grant",
     "Intent",
+    "LedgerAnchor",
     "LedgerHead",
     "LedgerLine",
     "MatchingPolicy",
