@@ -12,6 +12,7 @@ from policies import audit, authority, retention
 from policies.models import Power, RetentionRule, User
 from policies.problems import Conflict, Invalid
 from policies.rules import retention as rules
+from policies.rules.matching import Class
 from policies.rules.retention import Decision, Facts, Rule
 from policies.rules.values import as_date
 from reconciliation import permission
@@ -180,4 +181,5 @@ def live_holds(user: User) -> QuerySet[LegalHold]:
 
 
 def _proposed(study: Study):
-    return study.proposals.select_related("patient")
+    """Candidates, but for those whom something plainly contradicts."""
+    return study.proposals.exclude(klass=Class.CONFLICT).select_related("patient")

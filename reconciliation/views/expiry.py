@@ -38,9 +38,9 @@ def approve(request: HttpRequest) -> HttpResponse:
     """Approve those that were ticked. What cannot be approved any more is named, and does not stop the others."""
     authority.require(request.user, Power.DELETE)
     said = forms.read(forms.Approval(request.POST))
-    rows = expiry.may_be_due(request.user).filter(pk__in=said["study"])
     if not said["study"]:
         raise Invalid("Tick the studies whose deletion you approve.")
+    rows = expiry.may_be_due(request.user).filter(pk__in=said["study"])
     made, refused = expiry.approve_all(list(rows), reason=said["reason"], by=request.user)
     if made:
         day = timezone.localtime(made[0].not_before)

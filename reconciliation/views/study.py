@@ -93,7 +93,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
         "words": WORDS,
         "barred": _barred_throughout(offered),
         "holder": lease.holder(study),
-        "leasing": did not in GIVEN_BACK,
+        "leasing": did not in GIVEN_BACK and "expiry" not in request.GET,
         "only_read": _why_only_read(study, request.user),
         "pictures": pictures.of_study(study),
         "findings": findings,
