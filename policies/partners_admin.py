@@ -34,7 +34,7 @@ class SystemInline(admin.TabularInline):
 @admin.register(Source)
 class Sources(Recorded):
     list_display = ["name", "organisation", "ae_title", "address", "further", "issuer", "category", "active"]
-    list_filter = ["active", "category", "organisation"]
+    list_filter = ["active", "trust", "category", "organisation"]
     list_select_related = ["organisation"]
     search_fields = ["name", "ae_title", "issuer", "systems__ae_title", "organisation__name"]
     inlines = [SystemInline]
@@ -42,7 +42,10 @@ class Sources(Recorded):
         (None, {"fields": ["name", "organisation", "active"]}),
         (
             _("What its studies are"),
-            {"fields": ["issuer", "category"], "description": _("This holds for whatever it sends, by whatever door.")},
+            {
+                "fields": ["issuer", "category", "trust"],
+                "description": _("This holds for whatever it sends, by whatever door."),
+            },
         ),
         (
             _("Who may call as this source"),

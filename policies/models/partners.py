@@ -47,6 +47,10 @@ class Category(models.TextChoices):
 class Source(models.Model):
     """The organisation or system that something came from; the DICOM door lets in known ones only."""
 
+    class Trust(models.TextChoices):
+        NORMAL = "normal", _("Normal")
+        QUARANTINE = "quarantine", _("Quarantine: a person looks at every study, nothing is matched by itself")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(
         max_length=64, unique=True, help_text=_("As staff call it: the hospital, clinic or system.")
@@ -86,6 +90,14 @@ class Source(models.Model):
         choices=Category,
         default=Category.INCORPORATED,
         help_text=_("What its studies are, unless the desk says otherwise for one of them."),
+    )
+    trust = models.CharField(
+        max_length=16,
+        choices=Trust,
+        default=Trust.NORMAL,
+        help_text=_(
+            "Put a new sender into quarantine until you know what it sends, whatever its matching policy says."
+        ),
     )
     active = models.BooleanField(default=True, help_text=_("An inactive source is refused at every door."))
 
