@@ -26,9 +26,10 @@ class Organisations(Recorded):
     ]
 
 
-class SystemInline(admin.TabularInline):
+class SystemInline(admin.StackedInline):  # each field with a label of its own, which a table has not
     model = SourceSystem
     extra = 0
+    fields = [("ae_title", "network", "certificate")]
 
 
 @admin.register(Source)
