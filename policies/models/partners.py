@@ -109,6 +109,9 @@ class Source(models.Model):
 
     def clean(self):
         self.ae_title = self.ae_title or None
+        plain = SourceSystem.objects.filter(ae_title=self.ae_title, network="", certificate="").exclude(source=self.pk)
+        if not (self.address or self.certificate) and self.ae_title and plain.exists():
+            raise ValidationError({"ae_title": _("A further sender of another source is known by just this.")})
 
 
 class SourceSystem(models.Model):
