@@ -49,7 +49,7 @@ PEERS = env.list(
     ["127.0.0.0/8", "[::1]", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "[fc00::]/7"],
 )
 # For every line over TLS that we open: whose word we take for a peer, and what we show to who asks. PEM files.
-TLS_AUTHORITIES = env.str("IMGSHARE_TLS_AUTHORITIES", MLLP_TLS_AUTHORITIES)
+TLS_AUTHORITIES = env.str("IMGSHARE_TLS_AUTHORITIES", "")
 TLS_CERTIFICATE = env.str("IMGSHARE_TLS_CERTIFICATE", "")
 TLS_KEY = env.str("IMGSHARE_TLS_KEY", "")
 

@@ -26,15 +26,16 @@ class Organisations(Recorded):
     ]
 
 
-class SystemInline(admin.TabularInline):
+class SystemInline(admin.StackedInline):  # each field with a label of its own, which a table has not
     model = SourceSystem
     extra = 0
+    fields = [("ae_title", "network", "certificate")]
 
 
 @admin.register(Source)
 class Sources(Recorded):
     list_display = ["name", "organisation", "ae_title", "address", "further", "issuer", "category", "active"]
-    list_filter = ["active", "category", "organisation"]
+    list_filter = ["active", "trust", "category", "organisation"]
     list_select_related = ["organisation"]
     search_fields = ["name", "ae_title", "issuer", "systems__ae_title", "organisation__name"]
     inlines = [SystemInline]
@@ -42,7 +43,10 @@ class Sources(Recorded):
         (None, {"fields": ["name", "organisation", "active"]}),
         (
             _("What its studies are"),
-            {"fields": ["issuer", "category"], "description": _("This holds for whatever it sends, by whatever door.")},
+            {
+                "fields": ["issuer", "category", "trust"],
+                "description": _("This holds for whatever it sends, by whatever door."),
+            },
         ),
         (
             _("Who may call as this source"),

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from orders.models import Patient
 from policies import audit, domains
-from policies.models import MatchingPolicy
+from policies.models import MatchingPolicy, Source
 from policies.problems import Problem
 from policies.rules import matching as rules
 from policies.rules.quality import Found, Severity
@@ -48,6 +48,7 @@ def due(limit: int = A_MINUTE) -> list[Study]:
         best_class=rules.Class.STRONG,
         best_score__gte=F("source__matching_policy__least_probability"),
         source__matching_policy__automatic=True,
+        source__trust=Source.Trust.NORMAL,
     )
     rows = rows.exclude(asked_before).select_related("source__matching_policy__approved_by")
     return list(rows.order_by(F("judged_at").asc(nulls_first=True), "received_at", "pk")[:limit])
@@ -77,6 +78,8 @@ def why_not(study: Study, policy: MatchingPolicy, seen: Seen) -> str:
     """Say why a study must be left to a person, or "" when the policy matches it."""
     if not policy.automatic or policy.approved_by_id is None:
         return f"No approved policy matches studies of {policy.source}."
+    if policy.source.trust == Source.Trust.QUARANTINE:
+        return f"{policy.source} is in quarantine."
     if study.state != Study.State.HELD or study.for_a_person or study.segregated:
         return "A person decides about this study."
     if lease.holder(study):

@@ -121,6 +121,19 @@ def test_pure_folders_load_no_django():
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 
+CALLS_OUT = re.compile(
+    r"\b(calling\.Peer|scu\.Peer|web\.Site|fhir\.Server|mllp\.Connection|create_connection|urlopen)\("
+)
+
+
+@each_module
+def test_lines_out_are_opened_only_where_it_is_asked_whom_we_may_call(path):
+    """A pure folder connects by what it is given; the demo and the bench call themselves."""
+    is_free = path.relative_to(ROOT).parts[0] == "imgshare_site" or dotted(path).startswith(tuple(PURE))
+    text = path.read_text()
+    assert is_free or not CALLS_OUT.search(text) or "reachable.connect" in text
+
+
 @each_module
 def test_no_import_hides_in_a_function(path):
     hidden = [

@@ -47,6 +47,10 @@ class Category(models.TextChoices):
 class Source(models.Model):
     """The organisation or system that something came from; the DICOM door lets in known ones only."""
 
+    class Trust(models.TextChoices):
+        NORMAL = "normal", _("Normal")
+        QUARANTINE = "quarantine", _("Quarantine: a person looks at every study, nothing is matched by itself")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(
         max_length=64, unique=True, help_text=_("As staff call it: the hospital, clinic or system.")
@@ -87,6 +91,14 @@ class Source(models.Model):
         default=Category.INCORPORATED,
         help_text=_("What its studies are, unless the desk says otherwise for one of them."),
     )
+    trust = models.CharField(
+        max_length=16,
+        choices=Trust,
+        default=Trust.NORMAL,
+        help_text=_(
+            "Put a new sender into quarantine until you know what it sends, whatever its matching policy says."
+        ),
+    )
     active = models.BooleanField(default=True, help_text=_("An inactive source is refused at every door."))
 
     class Meta:
@@ -97,6 +109,9 @@ class Source(models.Model):
 
     def clean(self):
         self.ae_title = self.ae_title or None
+        plain = SourceSystem.objects.filter(ae_title=self.ae_title, network="", certificate="").exclude(source=self.pk)
+        if not (self.address or self.certificate) and self.ae_title and plain.exists():
+            raise ValidationError({"ae_title": _("A further sender of another source is known by just this.")})
 
 
 class SourceSystem(models.Model):

@@ -142,4 +142,4 @@ def _plain(address: Address) -> Address:
         return address
     if address in TRANSLATED:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
+    return address.ipv4_mapped or address

@@ -113,6 +113,15 @@ def test_two_patients_under_one_id_are_a_finding_and_left_to_a_person():
     assert study.findings.get(code="number_of_two_people").severity == "override"
 
 
+def test_a_source_in_quarantine_is_left_to_a_person():
+    known()
+    source = make.source("General Hospital")
+    source.trust = source.Trust.QUARANTINE
+    source.save(update_fields=["trust"])
+
+    assert swept().state == "held"
+
+
 def test_a_de_identified_study_is_left_to_a_person():
     known()
 

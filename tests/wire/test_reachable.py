@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from orders import lookup
+from orders.models import DemographicsSource, Worklist
 from policies import reachable
 from policies.models import Destination, LedgerLine, User
 from policies.rules.sparing import Sparing
@@ -100,6 +102,18 @@ def test_a_redirect_is_not_followed(settings):
 
         assert "points to another address" in trial.sentence
         assert (len(outer), heard) == (1, [])
+
+
+def test_a_look_up_leaves_out_who_is_not_listed_and_asks_the_others(settings):
+    with listening() as (port, heard):
+        settings.PEERS = ["10.0.0.0/8"]
+        DemographicsSource.objects.create(name="EMR", protocol="fhir", url=f"http://127.0.0.1:{port}/fhir", patience=2)
+        Worklist.objects.create(name="RIS", ae_title="RIS", host="127.0.0.1", port=port, patience=2)
+        answers = lookup.ask(lookup.Question(name="Mueller^Anna", birth_date="19610304"))
+
+        assert ["the operator has listed" in answer.problem for answer in answers] == [True, True]
+        assert heard == []
+    assert LedgerLine.objects.filter(verb="refuse connection").count() == 1  # one address: once a minute
 
 
 def test_what_is_not_listed_is_not_saved(settings, client):

@@ -13,6 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLoss
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.sop_class import CTImageStorage
 
+from policies.rules.senders import Sender
 from reconciliation.dicom import header
 from reconciliation.dicom.spool import Spool
 from tests.wire.door import CT, Portal, associate, association, begin, call, command, door_process, eventually, send
@@ -299,3 +300,15 @@ def test_a_large_object_passes_through_little_memory(tmp_path):
     peak = int(status.split("VmHWM:")[1].split()[0])
     assert arrived.stat().st_size > 200_000_000
     assert peak < 120 << 10  # KiB
+
+
+def test_the_right_title_from_another_address_is_rejected_before_any_data(tmp_path):
+    opened = Portal(tmp_path / "spool", senders=[Sender("A", "MODALITY", "127.0.0.2/32")])
+    try:
+        done = opened.call("storescu", CT)
+        assert done.returncode != 0
+        assert "Calling AE Title Not Recognized" in done.stderr + done.stdout
+        assert [why for _, why in opened.refused] == ["'MODALITY' called from 127.0.0.1, which is not its address."]
+        assert opened.files() == []
+    finally:
+        opened.server.shutdown()
