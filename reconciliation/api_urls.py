@@ -4,7 +4,7 @@ from csp.decorators import csp_update
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from reconciliation.views import api, api_lists, api_orders, api_studies
+from reconciliation.views import api, api_ledger, api_lists, api_orders, api_studies
 
 app_name = "api"
 
@@ -48,5 +48,8 @@ urlpatterns = [
     path("procedures/", api_lists.procedures, name="procedures"),
     path("retention-rules/", api_lists.retention_rules, name="retention-rules"),
     path("reasons/", api_lists.reasons, name="reasons"),
+    path("ledger/", api_ledger.ledger, name="ledger"),
+    path("ledger/verify/", api_ledger.verify, name="ledger-verify"),
+    path("ledger/export/<slug:kind>/", api_ledger.export, name="ledger-export"),
     re_path("", api.nothing_here),
 ]

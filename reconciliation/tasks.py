@@ -3,6 +3,7 @@
 import logging
 
 from orders import outbound
+from policies import anchors, atna
 from reconciliation import asking, automatic, commitment, delivery, intake, matching
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def hear(transaction_uid: str) -> None:
 
 
 def sweep() -> dict[str, int]:
-    """The minute hand: settle, propose, match, tell, send, hear, prove and ask what is due.
+    """The minute hand: settle, propose, match, tell, send, hear, prove and ask what is due; anchor and tell the ledger.
 
     One bad row never stops it.
     """
@@ -39,7 +40,18 @@ def sweep() -> dict[str, int]:
         "heard": commitment.hear(),
         "proven": _each(commitment.due(), commitment.prove),
         "asked": asking.ask_due(),
+        "anchored": _once(anchors.keep),
+        "audited": _once(atna.send_due),
     }
+
+
+def _once(step) -> int:
+    """What comes last and concerns no study may fail without costing the others their turn."""
+    try:
+        return step()
+    except Exception:
+        log.exception("The sweep could not do %s.%s", step.__module__, step.__name__)
+        return 0
 
 
 def _each(rows: list, step, counts=lambda _came_of_it: True) -> int:

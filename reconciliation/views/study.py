@@ -54,6 +54,7 @@ GIVEN_BACK = ("clear", "release", "reject")  # the verbs that end the lease: the
 @require_GET
 def show(request: HttpRequest, key) -> HttpResponse:
     study = queue.get(request.user, key)
+    audit.looked(request.user, study)
     return render(request, "reconciliation/study.html", context(request, study))
 
 
@@ -84,7 +85,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
         "blocking": [one for one in findings if one.is_open and one.severity == "block"],
         **_overriding(request, study, findings),
         "first_part": _first_part(request, study),
-        "history": audit.history(study)[:HISTORY],
+        "history": audit.history(study, study.order_id)[:HISTORY],
         "may_order": not authority.why_not(request.user, Power.ORDER, source=study.source),
         "reasons": Reason.objects.filter(active=True) if "reject" in offered else (),
         **_going_on(request, study, did),
@@ -315,7 +316,8 @@ STAGES = {
 def candidates(request: HttpRequest, key) -> HttpResponse:
     """Look for other patients and orders; the words stay in the session."""
     study = queue.get(request.user, key)
-    token = searches.remember(request, request.POST.get("words", ""))
+    if token := searches.remember(request, words := request.POST.get("words", "").strip()):
+        audit.looked(request.user, "patients", key=words[:64], verb="search patients", detail={"study": str(study.pk)})
     address = reverse("study", args=[study.pk]) + (f"?search={token}" if token else "")
     if not request.htmx:
         return redirect(address)
