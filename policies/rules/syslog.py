@@ -4,7 +4,8 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,18 +49,63 @@ def send(to: Collector, messages: Iterable[bytes]) -> None:
     """Send all of them over one connection; raises OSError when the collector has not certainly read every one.
 
     Syslog has no answer. But a receiver replies to close_notify (RFC 5425 4.4) when it has read what came before: who
-    hangs up, falls silent or is killed does not, and then all are sent again.
+    hangs up, falls silent, is killed or refuses our certificate does not, and then all are sent again.
     """
     deadline = time.monotonic() + to.seconds * PATIENCE
-    with (
-        socket.create_connection((to.host, to.port), timeout=to.seconds) as plain,
-        _context(to).wrap_socket(plain, server_hostname=to.host) as line,
-    ):
+    with socket.create_connection((to.host, to.port), timeout=to.seconds) as plain:
+        line = _Line(plain, _context(to), to.host)
+        line.take(line.tls.do_handshake)
         for body in messages:
             if time.monotonic() > deadline:
                 raise TimeoutError("The audit repository reads too slowly.")
-            line.sendall(framed(body))
-        line.unwrap().close()
+            line.take(line.tls.write, framed(body))
+        line.close(deadline)
+
+
+class _Line:
+    """TLS of which every byte passes through our hands.
+
+    A socket's own unwrap() takes a fatal alert for the reply to close_notify: with TLS 1.3 a refused certificate would
+    count as success.
+    """
+
+    def __init__(self, plain: socket.socket, context: ssl.SSLContext, host: str):
+        self.plain, self.incoming, self.outgoing = plain, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=host)
+
+    def take(self, step: Callable, *given) -> object:
+        """Take one step of the conversation, reading and writing what it needs."""
+        while True:
+            try:
+                done = step(*given)
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._feed()
+            else:
+                self._flush()
+                return done
+
+    def close(self, deadline: float) -> None:
+        """Say that nothing more comes, and wait until the other side says the same."""
+        with suppress(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        self._flush()
+        while time.monotonic() < deadline:
+            try:
+                self.take(self.tls.read, 1024)
+            except ssl.SSLZeroReturnError:
+                return
+        raise TimeoutError("The audit repository does not close the line.")
+
+    def _flush(self) -> None:
+        if data := self.outgoing.read():
+            self.plain.sendall(data)
+
+    def _feed(self) -> None:
+        if data := self.plain.recv(65536):
+            self.incoming.write(data)
+        else:
+            self.incoming.write_eof()
 
 
 def _context(to: Collector) -> ssl.SSLContext:
