@@ -61,15 +61,15 @@ def _named(subject, key: str) -> tuple[str, str, str]:
     return subject._meta.model_name, str(subject.pk), str(subject)
 
 
-def looked(by, subject: models.Model | str, *, key: str = "", detail: dict | None = None) -> None:
+def looked(by, subject: models.Model | str, *, key: str = "", verb: str = LOOK, detail: dict | None = None) -> None:
     """Tell that somebody looks at data of a patient: one line a person and subject in a quarter of an hour.
 
     Two looks in the same moment may make two lines; no look is without one.
     """
     kind, subject_key, _ = _named(subject, key)
-    mine = LedgerLine.objects.filter(actor_key=str(by.pk), subject_key=subject_key, subject=kind, verb=LOOK)
+    mine = LedgerLine.objects.filter(actor_key=str(by.pk), subject_key=subject_key, subject=kind, verb=verb)
     if not mine.filter(at__gt=timezone.now() - LOOKS_APART).exists():
-        record(by, LOOK, subject, key=key, detail=detail)
+        record(by, verb, subject, key=key, detail=detail)
 
 
 def digest(line: LedgerLine) -> str:

@@ -8,6 +8,7 @@ from reconciliation.views import (
     api,
     api_consent,
     api_expiry,
+    api_ledger,
     api_lists,
     api_orders,
     api_partners,
@@ -76,5 +77,8 @@ urlpatterns = [
     path("procedures/", api_lists.procedures, name="procedures"),
     path("retention-rules/", api_lists.retention_rules, name="retention-rules"),
     path("reasons/", api_lists.reasons, name="reasons"),
+    path("ledger/", api_ledger.ledger, name="ledger"),
+    path("ledger/verify/", api_ledger.verify, name="ledger-verify"),
+    path("ledger/export/<slug:kind>/", api_ledger.export, name="ledger-export"),
     re_path("", api.nothing_here),
 ]

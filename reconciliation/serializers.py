@@ -323,7 +323,24 @@ class DecidedSerializer(ChangesSerializer):
 class LedgerLineSerializer(serializers.ModelSerializer):
     class Meta:
         model = LedgerLine
-        fields = ["at", "actor", "verb", "reason", "detail"]
+        fields = ["at", "actor", "verb", "subject", "subject_label", "reason", "detail"]
+
+
+class LedgerSerializer(serializers.ModelSerializer):
+    """A line with its place in the chain: the number, the digest before and its own."""
+
+    class Meta:
+        model = LedgerLine
+        fields = ["id", *LedgerLineSerializer.Meta.fields]
+        fields += ["actor_key", "subject_key", "study_key", "address", "previous", "digest", "form"]
+
+
+class CheckedSerializer(serializers.Serializer):
+    """How far a look along the chain has come; `problem` names the first line that does not fit."""
+
+    line = serializers.IntegerField()
+    problem = serializers.CharField()
+    done = serializers.BooleanField(help_text="False: ask again with `after` = `line`.")
 
 
 class DeliverySerializer(serializers.ModelSerializer):

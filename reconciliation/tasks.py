@@ -3,7 +3,7 @@
 import logging
 
 from orders import outbound
-from policies import drafts
+from policies import anchors, atna, drafts
 from reconciliation import asking, automatic, commitment, deletion, delivery, intake, keeping, matching, quality
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,8 @@ def look_again(_key: str) -> None:
 
 
 def sweep() -> dict[str, int]:
-    """The minute hand: drafts in force, settle, propose, match, tell, send, hear, prove, ask and delete what is due.
+    """The minute hand: drafts in force, settle, propose, match, tell, send, hear, prove, ask and delete what is due;
+    anchor and tell the ledger.
 
     One bad row never stops it.
     """
@@ -48,7 +49,18 @@ def sweep() -> dict[str, int]:
         "asked": asking.ask_due(),
         "worked out": keeping.work_out(),
         "deleted": _each(deletion.due(), deletion.carry_out, counts=bool),
+        "anchored": _once(anchors.keep),
+        "audited": _once(atna.send_due),
     }
+
+
+def _once(step) -> int:
+    """What comes last and concerns no study may fail without costing the others their turn."""
+    try:
+        return step()
+    except Exception:
+        log.exception("The sweep could not do %s.%s", step.__module__, step.__name__)
+        return 0
 
 
 def _each(rows: list, step, counts=lambda _came_of_it: True) -> int:

@@ -63,6 +63,10 @@ class Patient(models.Model):
         if "^" not in self.name and "," in self.name:
             self.name = "^".join(part.strip() for part in self.name.split(",", 1))
 
+    def audited(self) -> dict:
+        """Which patient a line of the ledger is about."""
+        return {"patient_key": str(self.pk), "patient_name": self.name}
+
     @property
     def birth_date_da(self) -> str:
         """The birth date as DICOM DA (`YYYYMMDD`), "" when unknown."""

@@ -168,6 +168,18 @@ class Study(models.Model):
         what = "/".join(self.modalities) or "A"
         return f"{what} study of {self.study_date or 'unknown date'} from {self.source}"
 
+    def audited(self) -> dict:
+        """Which study and patient a line of the ledger is about, as they came."""
+        return {
+            "study": str(self.pk),
+            "uid": self.study_instance_uid,
+            "accession_number": self.accession_number,
+            "instances": self.number_of_instances,
+            "patient_id": self.patient_id,
+            "patient_name": self.patient_name,
+            "source": str(self.source),
+        }
+
 
 class Series(models.Model):
     study = models.ForeignKey(Study, models.CASCADE, related_name="series")

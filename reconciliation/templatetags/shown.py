@@ -9,7 +9,7 @@ from django.utils.translation import gettext, ngettext
 
 from orders import outbound
 from orders.models import Notice
-from policies import authority
+from policies import authority, deeds
 from policies.rules.values import as_date
 from reconciliation import lease
 
@@ -22,34 +22,6 @@ DOORS = {
     "upload": "upload",
     "media": "disc",
     "watch": "folder",
-}
-# Ledger verbs as they read in a history.
-DEEDS = {
-    "receive": "received",
-    "settle": "held",
-    "map": "mapped",
-    "unmap": "mapping undone",
-    "clear": "cleared",
-    "release": "released",
-    "deliver": "delivered",
-    "reject": "rejected",
-    "reinstate": "rejection taken back",
-    "take over": "taken over",
-    "hold": "legal hold",
-    "lift hold": "legal hold lifted",
-    "keep by another rule": "kept by another rule",
-    "approve deletion": "deletion approved",
-    "take back deletion": "deletion taken back",
-    "stop deletion": "deletion stopped",
-    "expire": "expired",
-    "delete": "deleted",
-    "archives to tell": "archives still to be told",
-    "generate": "order generated",
-    "cancel order": "order cancelled",
-    "link": "outside ID linked",
-    "unlink": "link ended",
-    "delivery sent": "accepted by the archive",
-    "lost objects": "not at the archive; sent again",
 }
 
 
@@ -146,7 +118,7 @@ def door(value: str) -> str:
 
 @register.filter
 def deed(verb: str) -> str:
-    return DEEDS.get(verb, verb)
+    return deeds.words(verb)
 
 
 @register.filter

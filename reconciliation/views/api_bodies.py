@@ -47,6 +47,28 @@ class OrderFilters(Cursor):
     patient = serializers.UUIDField(required=False)
 
 
+class LedgerQuestion(serializers.Serializer):
+    verb = serializers.CharField(default="", max_length=32)
+    actor = serializers.CharField(default="", max_length=150, help_text="A part of the name of a person, or an actor.")
+    subject = serializers.CharField(default="", max_length=64, help_text="The key of what it was done to.")
+    study = serializers.CharField(default="", max_length=64, help_text="A key, UID, accession number or patient ID.")
+    to = serializers.CharField(default="", max_length=10, help_text="The last day, as 2026-03-04.")
+    address = serializers.CharField(default="", max_length=64)
+    words = serializers.CharField(default="", max_length=200, help_text="In reason, label and detail.")
+
+    def get_fields(self):
+        since = serializers.CharField(default="", max_length=10, help_text="The first day, as 2026-03-04.")
+        return super().get_fields() | {"from": since}
+
+
+class LedgerFilters(LedgerQuestion):
+    cursor = serializers.IntegerField(default=0, min_value=0, help_text="As given in `next`.")
+
+
+class CheckLedger(serializers.Serializer):
+    after = serializers.IntegerField(default=0, min_value=0, help_text="The line that was checked last.")
+
+
 class OfStudy(serializers.Serializer):
     study = serializers.UUIDField(required=False, help_text="What may be chosen for this study.")
 

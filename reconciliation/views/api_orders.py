@@ -19,6 +19,7 @@ from orders.serializers import (
     PatientSerializer,
     ToldOrderSerializer,
 )
+from policies import audit
 from policies.models import Source
 from policies.problems import Invalid
 from reconciliation import ordering, queue
@@ -124,6 +125,8 @@ class Patients(APIView):
         """Patients whom a search finds, by name; none without one."""
         require_reader(request)
         given = filters(bodies.PatientFilters, request)
+        if given["q"]:
+            audit.looked(request.user, "patients", key=given["q"][:64], verb="search patients")
         found = patients_after(queries.search_patients(given["q"]), given.get("cursor"))
         more = len(found) > queue.PAGE
         following = str(found[queue.PAGE - 1].pk) if more else ""
@@ -150,4 +153,6 @@ def patients_after(rows: QuerySet[Patient], key: UUID | None) -> list[Patient]:
 def patient(request: Request, key) -> Response:
     """One patient with all identifiers."""
     require_reader(request)
-    return Response(PatientSerializer(get_object_or_404(bodies.PATIENTS, pk=key)).data)
+    found = get_object_or_404(bodies.PATIENTS, pk=key)
+    audit.looked(request.user, found)
+    return Response(PatientSerializer(found).data)

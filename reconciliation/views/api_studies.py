@@ -92,6 +92,7 @@ def studies(request: Request) -> Response:
 @call("GET", gives=shapes.StudySerializer)
 def study(request: Request, key) -> Response:
     """One study: as received, as mapped, what was found, who has it, and which steps lead on."""
+    audit.looked(request.user, queue.get(request.user, key))
     return shown(request, key)
 
 
@@ -259,7 +260,8 @@ def reinstate(request: Request, key) -> Response:
 @call("GET", gives=page_of(shapes.LedgerLineSerializer))
 def history(request: Request, key) -> Response:
     """What was done to this study, newest first. Whoever may see a study may see what was done to it."""
-    return listed(audit.history(queue.get(request.user, key)), shapes.LedgerLineSerializer, request)
+    study = queue.get(request.user, key)
+    return listed(audit.history(study, study.order_id), shapes.LedgerLineSerializer, request)
 
 
 @call("GET", gives=page_of(shapes.DeliverySerializer))

@@ -1,21 +1,25 @@
 """Lists to look things up in: submissions, arrivals that could not be read, and the ledger."""
 
-from datetime import date, datetime, time
+import uuid
+from collections.abc import Mapping
+from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.utils import timezone
-from django.utils.dateparse import parse_date
-from django.views.decorators.http import require_GET
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
 
-from policies import authority
-from policies.models import LedgerLine, Power
-from policies.problems import Invalid
+from policies import audit, authority, deeds, reading
+from policies.models import LedgerHead, Power, User
 from reconciliation import queue
+from reconciliation.models import Study
+from reconciliation.views import searches
 
-LINES = 50  # of the ledger on one page
-FILTERS = ("verb", "actor", "subject", "from", "to")
-YEARS = range(2000, 2200)  # that a line may be of
+# What may name a patient, and what stands for it in an address.
+TOKENS = {"study": "number", "words": "search"}
+FILTERS = ("verb", "actor", "subject", "study", "from", "to", "address", "words")
+MOST_STUDIES = 100  # that one number may mean
 
 
 @require_GET
@@ -34,49 +38,90 @@ def unreadable(request: HttpRequest) -> HttpResponse:
 @require_GET
 def ledger(request: HttpRequest) -> HttpResponse:
     """Every deed, newest first; pages by the number of the line."""
-    authority.require(request.user, Power.AUDIT)
-    filters = {name: value for name in FILTERS if (value := request.GET.get(name, "").strip())}
-    lines = _filtered(filters)
+    filters = chosen(request)
+    audit.looked(request.user, "ledger", key="ledger", verb="read ledger")
     before = request.GET.get("before", "")
-    if before.isascii() and before.isdigit():
-        lines = lines.filter(pk__lt=int(before))
-    found = list(lines[: LINES + 1])
+    page = reading.page(asked(filters), before=int(before) if before.isascii() and before.isdigit() else 0)
     address = request.GET.copy()
-    if len(found) > LINES:
-        address["before"] = found[LINES - 1].pk
+    address["before"] = page.next
     context = {
-        "lines": found[:LINES],
+        "page": page,
         "filters": filters,
-        "verbs": LedgerLine.objects.order_by("verb").values_list("verb", flat=True).distinct(),
-        "next": address.urlencode() if len(found) > LINES else "",
+        "verbs": sorted(reading.verbs(), key=deeds.words),
+        "next": address.urlencode() if page.next else "",
+        "query": request.GET.urlencode(),
     }
     return render(request, "reconciliation/ledger.html", context)
 
 
-def _filtered(filters: dict[str, str]):
-    lines = LedgerLine.objects.order_by("-id")
-    if verb := filters.get("verb"):
-        lines = lines.filter(verb=verb)
-    if actor := filters.get("actor"):
-        lines = lines.filter(actor__icontains=actor)
-    if subject := filters.get("subject"):
-        lines = lines.filter(subject_key=subject)
-    if begin := filters.get("from"):
-        lines = lines.filter(at__gte=_at(_day(begin), time.min))
-    if end := filters.get("to"):
-        lines = lines.filter(at__lte=_at(_day(end), time.max))
-    return lines
+@require_POST
+def search(request: HttpRequest) -> HttpResponse:
+    """Numbers and words come by POST and stay in the session, so that no patient gets into an address."""
+    authority.require(request.user, Power.AUDIT)
+    kept = {name: value for name in FILTERS if name not in TOKENS and (value := request.POST.get(name, "").strip())}
+    for name, token in TOKENS.items():
+        if said := searches.remember(request, request.POST.get(name, "")):
+            kept[token] = said
+    return redirect(f"{reverse('ledger')}?{urlencode(kept)}")
 
 
-def _day(text: str) -> date:
+def chosen(request: HttpRequest) -> dict[str, str]:
+    """The filters of this address, with the words that its tokens stand for."""
+    said = {name: searches.recall(request, token)[0] for name, token in TOKENS.items()}
+    return allowed(request.user, {**request.GET.dict(), **{name: words for name, words in said.items() if words}})
+
+
+@require_GET
+def export(request: HttpRequest, kind: str) -> StreamingHttpResponse:
+    """The lines under the same filters as a file."""
+    return as_file(chosen(request), kind, by=request.user)
+
+
+def as_file(filters: dict[str, str], kind: str, *, by: User) -> StreamingHttpResponse:
+    name, pieces = reading.export(asked(filters), kind, by=by, filters=filters)
+    response = StreamingHttpResponse(pieces, content_type=reading.EXPORTS[kind])
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+@require_POST
+def verify(request: HttpRequest) -> HttpResponse:
+    """One stretch of the chain is checked; the part that answers asks for the next one by itself."""
+    authority.require(request.user, Power.AUDIT)
+    after = request.POST.get("after", "")
+    walked = step(request.user, int(after) if after.isascii() and after.isdigit() else 0)
+    head = LedgerHead.objects.filter(pk=1).first()
+    template = "_ledger_checked.html" if request.htmx else "ledger_checked.html"
+    return render(request, f"reconciliation/{template}", {"walked": walked, "last": head.line if head else 0})
+
+
+def step(by: User, after: int) -> audit.Walked:
+    """Check the next stretch; when it is the last one, what was found is a line of the ledger."""
+    walked = audit.walk(after)
+    if walked.done:
+        audit.record(by, "verify ledger", "ledger", key="ledger", reason=walked.problem, detail={"line": walked.line})
+    return walked
+
+
+def allowed(user: User, given: Mapping[str, str]) -> dict[str, str]:
+    """The filters that are set, for who may read the ledger."""
+    authority.require(user, Power.AUDIT)
+    return {name: value for name in FILTERS if (value := str(given.get(name, "")).strip())}
+
+
+def asked(filters: Mapping[str, str]) -> reading.Asked:
+    same = {name: filters.get(name, "") for name in ("verb", "actor", "subject", "address", "words")}
+    days = {"begin": reading.day(filters.get("from", "")), "end": reading.day(filters.get("to", ""))}
+    return reading.Asked(**same, **days, studies=_studies(filters["study"]) if "study" in filters else None)
+
+
+def _studies(number: str) -> tuple[str, ...]:
+    """The keys of the studies that a key, a UID, an accession number or a patient ID, theirs or ours, means."""
     try:
-        day = parse_date(text)
+        return (str(uuid.UUID(number)),)
     except ValueError:
-        day = None
-    if day is None or day.year not in YEARS:
-        raise Invalid("The ledger cannot be asked for this day. Write it like 2026-03-04.")
-    return day
-
-
-def _at(day: date, hour: time) -> datetime:
-    return timezone.make_aware(datetime.combine(day, hour))
+        pass
+    theirs = Q(study_instance_uid=number) | Q(accession_number=number) | Q(patient_id=number)
+    ours = Q(order__accession_number=number) | Q(local_patient__identifiers__value=number)
+    found = Study.objects.filter(theirs | ours).order_by().values_list("pk", flat=True).distinct()
+    return tuple(str(key) for key in found[:MOST_STUDIES])

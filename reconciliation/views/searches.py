@@ -17,8 +17,8 @@ def remember(request: HttpRequest, words: str) -> str:
     return token
 
 
-def recall(request: HttpRequest) -> tuple[str, bool]:
+def recall(request: HttpRequest, name: str = "search") -> tuple[str, bool]:
     """The words behind the token of this address, and whether the token is unknown here (somebody else's link)."""
-    token = request.GET.get("search", "")
+    token = request.GET.get(name, "")
     words = request.session.get("searches", {}).get(token, "")
     return words, bool(token and not words)

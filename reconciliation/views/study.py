@@ -68,6 +68,7 @@ GIVEN_BACK = (
 @require_GET
 def show(request: HttpRequest, key) -> HttpResponse:
     study = queue.get(request.user, key)
+    audit.looked(request.user, study)
     if "expiry" not in request.GET:  # to check what may be deleted is no use of it
         keeping.viewed(study)
     return render(request, "reconciliation/study.html", context(request, study))
@@ -100,7 +101,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
         "blocking": [one for one in findings if one.is_open and one.severity == "block"],
         **_overriding(request, study, findings),
         "first_part": _first_part(request, study),
-        "history": audit.history(study)[:HISTORY],
+        "history": audit.history(study, study.order_id)[:HISTORY],
         "may_order": not permission.why_not(request.user, Power.ORDER, study),
         "may_categorise": category.why_not(study, request.user) is None,
         "categories": Category.choices,
@@ -364,7 +365,8 @@ STAGES = {
 def candidates(request: HttpRequest, key) -> HttpResponse:
     """Look for other patients and orders; the words stay in the session."""
     study = queue.get(request.user, key)
-    token = searches.remember(request, request.POST.get("words", ""))
+    if token := searches.remember(request, words := request.POST.get("words", "").strip()):
+        audit.looked(request.user, "patients", key=words[:64], verb="search patients", detail={"study": str(study.pk)})
     address = reverse("study", args=[study.pk]) + (f"?search={token}" if token else "")
     if not request.htmx:
         return redirect(address)

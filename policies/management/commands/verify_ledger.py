@@ -1,15 +1,36 @@
 """Walk the chain of the ledger and name the first line that does not fit."""
 
+from pathlib import Path
+
 from django.core.management.base import BaseCommand, CommandError
 
-from policies import audit
+from policies import anchors, audit
 from policies.models import LedgerLine
+from policies.problems import Invalid
 
 
 class Command(BaseCommand):
     help = "Check the chain of the ledger; ends with an error that names the first broken line."
 
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "--anchors", type=Path, metavar="FILE", help="Also check the anchors of a file kept outside."
+        )
+
     def handle(self, **options):
-        if broken := audit.verify():
+        if broken := audit.verify(told=self._told if options["verbosity"] > 1 else lambda line: None):
             raise CommandError(broken)
-        self.stdout.write(f"{LedgerLine.objects.count()} lines, the chain holds.")
+        checked = self._anchors(options["anchors"]) if options["anchors"] else ""
+        self.stdout.write(f"{LedgerLine.objects.count()} lines{checked}, the chain holds.")
+
+    def _told(self, line: int) -> None:
+        self.stdout.write(f"up to line {line}")
+
+    def _anchors(self, path: Path) -> str:
+        try:
+            noted = anchors.read(path)
+        except (OSError, Invalid) as problem:
+            raise CommandError(f"The anchors cannot be read: {problem}") from problem
+        if broken := anchors.verify(noted):
+            raise CommandError(broken)
+        return f", {len(noted)} anchors"

@@ -83,7 +83,7 @@ def test_a_patient_is_registered_with_identifiers(desk):
     assert answer.status_code == 201
     assert [(one["value"], one["primary"]) for one in answer.json()["identifiers"]] == [("A1", True), ("B2", False)]
     assert desk.get(f"/api/patients/{answer.json()['id']}/").json() == answer.json()
-    assert verbs() == ["register"]
+    assert verbs() == ["look at", "register"]  # who reads a patient is in the ledger
 
 
 def test_an_identifier_belongs_to_one_patient(desk):
