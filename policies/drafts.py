@@ -123,11 +123,18 @@ def apply(draft: PolicyDraft, *, by: User | str = audit.PORTAL) -> bool:
                 return False
             _write(draft, by=by)
     except (ValidationError, Conflict, IntegrityError, models.ProtectedError) as refusal:
-        said = "; ".join(refusal.messages) if isinstance(refusal, ValidationError) else str(refusal)
-        again = {"state": State.DRAFT, "approved_by": None, "approved_at": None, "problem": said}
+        again = {"state": State.DRAFT, "approved_by": None, "approved_at": None, "problem": _said(refusal)}
         PolicyDraft.objects.filter(pk=draft.pk, state=State.APPROVED).update(**again)
     draft.refresh_from_db()
     return draft.state == State.IN_FORCE
+
+
+def _said(refusal: Exception) -> str:
+    if isinstance(refusal, ValidationError):
+        return "; ".join(refusal.messages)
+    if isinstance(refusal, Conflict):
+        return str(refusal)
+    return "It cannot be saved: something else hangs on this rule, or another one says the same already."
 
 
 def _write(draft: PolicyDraft, *, by: User | str) -> None:
@@ -138,7 +145,9 @@ def _write(draft: PolicyDraft, *, by: User | str) -> None:
     signed = {"by": draft.made_by, "why": draft.why, "approved_by": draft.approved_by, "approved_at": draft.approved_at}
     detail = {"changes": told(draft), "written by": str(draft.made_by), "approved by": str(draft.approved_by or "")}
     if draft.columns is None:
-        row = model._base_manager.get(pk=draft.key)
+        row = model._base_manager.filter(pk=draft.key).first()
+        if row is None:
+            raise Conflict("The rule is gone already.")
         audit.record(by, "delete", row, reason=draft.why, detail=detail)
         versions.remove(row, **signed)
         return

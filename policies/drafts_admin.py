@@ -68,7 +68,8 @@ class PolicyDrafts(LookedAt):
         draft = self.get_object(request, object_id)
         context = {}
         if draft:
-            wanted = [_wanted(draft)] if draft.state in drafts.WAITING and Versioned.effects else []
+            waits = draft.state in drafts.WAITING and versions.model_of(draft.kind) in Versioned.touching
+            wanted = [_wanted(draft)] if waits else []
             rehearsing = wanted and "rehearse" in request.GET
             context = {
                 "draft": draft,

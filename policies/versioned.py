@@ -72,7 +72,8 @@ class Versioned(admin.ModelAdmin):
     """The pages of what is one of `versions.KINDS`, or has such rows in a table of its own."""
 
     # Set by the room that knows the studies: what a change would do to them, and how it is shown.
-    effects: Callable[[HttpRequest, list[Wanted]], object] | None = None
+    effects: Callable[..., object] | None = None
+    touching: frozenset[type] = frozenset()  # the kinds of rules that it can say something about
 
     def keeps_versions(self, request, obj=None) -> bool:
         kinds = [self.model, *(inline.model for inline in self.get_inlines(request, obj))]
@@ -124,7 +125,7 @@ class Versioned(admin.ModelAdmin):
         return super().changeform_view(request, object_id, form_url, {**shown, **(extra_context or {})})
 
     def _rehearses(self, request) -> bool:
-        return self.effects is not None and self.model in versions.KINDS and self.has_change_permission(request)
+        return self.model in self.touching and self.has_change_permission(request)
 
     def _waiting(self, object_id: str) -> list[PolicyDraft]:
         rows = PolicyDraft.objects.filter(kind=versions.kind_of(self.model), key=unquote(object_id))
@@ -200,6 +201,7 @@ class Versioned(admin.ModelAdmin):
             "wanted": [(one.title, self._changes(one)) for one in wanted],
             "found": found,
             "again": [pair for pair in again if pair[0] != "csrfmiddlewaretoken"],
+            "back": request.get_full_path(),
             "action": next((name for name in ("_addanother", "_continue") if name in request.POST), "_save"),
         }
         return TemplateResponse(request, "admin/policies/effects.html", context)
