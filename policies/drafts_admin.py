@@ -14,7 +14,7 @@ from policies import drafts, exchange_admin, versions
 from policies.models import PolicyDraft, PolicyVersion
 from policies.problems import Problem
 from policies.recorded import LookedAt
-from policies.versioned import Versioned
+from policies.versioned import Versioned, may
 
 State = PolicyDraft.State
 STEPS = {"submit": drafts.submit, "approve": drafts.approve, "withdraw": drafts.withdraw}
@@ -119,7 +119,7 @@ def _why_not(request, draft: PolicyDraft, verb: str) -> str:
     if verb == "approve":
         return drafts.why_not_approve(draft, request.user)
     model = versions.model_of(draft.kind)
-    if model is None or not request.user.has_perm(f"{model._meta.app_label}.change_{model._meta.model_name}"):
+    if model is None or not may(request, "change", model):
         return _("Who may change such rules may do this.")
     return ""
 
