@@ -1,5 +1,6 @@
 """Drafts of rules: written, submitted, approved by a second person where that is asked for, in force on their day."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -15,6 +16,10 @@ from policies.problems import Conflict, Denied
 
 State = PolicyDraft.State
 WAITING = (State.DRAFT, State.SUBMITTED, State.APPROVED)
+
+# What else bars somebody from a change of a kind of rule: who, the row as it is, the row as it would be; or "".
+# Restored versions, files and drafts of others come by here too, where no form is.
+BARS: dict[type[models.Model], Callable[[User, models.Model | None, models.Model | None], str]] = {}
 
 
 class Wanted(NamedTuple):
@@ -67,10 +72,20 @@ def change(wanted: Wanted, *, by: User, why: str, effective_from: datetime | Non
 
 
 def submit(draft: PolicyDraft, *, by: User) -> None:
+    if barred := _why_barred(draft, by):
+        raise Denied(barred)
     to = State.SUBMITTED if draft.needs_approval else State.APPROVED
     _move(draft, "submit", State.DRAFT, to, by=by, problem="")
     if draft.state == State.APPROVED and _is_due(draft):
         apply(draft, by=by)
+
+
+def _why_barred(draft: PolicyDraft, by: User) -> str:
+    model = versions.model_of(draft.kind)
+    if model not in BARS:
+        return ""
+    before = model._base_manager.filter(pk=draft.key or None).first()
+    return BARS[model](by, before, None if draft.columns is None else versions.built(model, draft.key, draft.columns))
 
 
 def approve(draft: PolicyDraft, *, by: User) -> None:
@@ -123,11 +138,18 @@ def apply(draft: PolicyDraft, *, by: User | str = audit.PORTAL) -> bool:
                 return False
             _write(draft, by=by)
     except (ValidationError, Conflict, IntegrityError, models.ProtectedError) as refusal:
-        said = "; ".join(refusal.messages) if isinstance(refusal, ValidationError) else str(refusal)
-        again = {"state": State.DRAFT, "approved_by": None, "approved_at": None, "problem": said}
+        again = {"state": State.DRAFT, "approved_by": None, "approved_at": None, "problem": _said(refusal)}
         PolicyDraft.objects.filter(pk=draft.pk, state=State.APPROVED).update(**again)
     draft.refresh_from_db()
     return draft.state == State.IN_FORCE
+
+
+def _said(refusal: Exception) -> str:
+    if isinstance(refusal, ValidationError):
+        return "; ".join(refusal.messages)
+    if isinstance(refusal, Conflict):
+        return str(refusal)
+    return "It cannot be saved: something else hangs on this rule, or another one says the same already."
 
 
 def _write(draft: PolicyDraft, *, by: User | str) -> None:
@@ -138,7 +160,9 @@ def _write(draft: PolicyDraft, *, by: User | str) -> None:
     signed = {"by": draft.made_by, "why": draft.why, "approved_by": draft.approved_by, "approved_at": draft.approved_at}
     detail = {"changes": told(draft), "written by": str(draft.made_by), "approved by": str(draft.approved_by or "")}
     if draft.columns is None:
-        row = model._base_manager.get(pk=draft.key)
+        row = model._base_manager.filter(pk=draft.key).first()
+        if row is None:
+            raise Conflict("The rule is gone already.")
         audit.record(by, "delete", row, reason=draft.why, detail=detail)
         versions.remove(row, **signed)
         return

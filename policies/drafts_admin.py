@@ -14,7 +14,7 @@ from policies import drafts, exchange_admin, versions
 from policies.models import PolicyDraft, PolicyVersion
 from policies.problems import Problem
 from policies.recorded import LookedAt
-from policies.versioned import Versioned
+from policies.versioned import Versioned, may
 
 State = PolicyDraft.State
 STEPS = {"submit": drafts.submit, "approve": drafts.approve, "withdraw": drafts.withdraw}
@@ -68,7 +68,8 @@ class PolicyDrafts(LookedAt):
         draft = self.get_object(request, object_id)
         context = {}
         if draft:
-            wanted = [_wanted(draft)] if draft.state in drafts.WAITING and Versioned.effects else []
+            waits = draft.state in drafts.WAITING and versions.model_of(draft.kind) in Versioned.touching
+            wanted = [_wanted(draft)] if waits else []
             rehearsing = wanted and "rehearse" in request.GET
             context = {
                 "draft": draft,
@@ -118,7 +119,7 @@ def _why_not(request, draft: PolicyDraft, verb: str) -> str:
     if verb == "approve":
         return drafts.why_not_approve(draft, request.user)
     model = versions.model_of(draft.kind)
-    if model is None or not request.user.has_perm(f"{model._meta.app_label}.change_{model._meta.model_name}"):
+    if model is None or not may(request, "change", model):
         return _("Who may change such rules may do this.")
     return ""
 

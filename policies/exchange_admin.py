@@ -11,8 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from policies import exchange
-from policies.models import User
 from policies.problems import Denied, Problem
+from policies.versioned import may
 from policies.versions import KINDS
 
 VERBS = {"added": "add", "changed": "change", "removed": "delete"}
@@ -37,13 +37,9 @@ class FileOfPolicies(forms.Form):
         return said
 
 
-def _may(user: User, verb: str, model) -> bool:
-    return user.has_perm(f"{model._meta.app_label}.{verb}_{model._meta.model_name}")
-
-
 def export(request: HttpRequest) -> HttpResponse:
     """The kinds of rules that this person may see."""
-    text = exchange.exported([model for model in KINDS if _may(request.user, "view", model)])
+    text = exchange.exported([model for model in KINDS if may(request, "view", model)])
     name = f"policies-{timezone.localdate():%Y-%m-%d}.yaml"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return HttpResponse(text, content_type="application/yaml; charset=utf-8", headers=headers)
@@ -51,7 +47,7 @@ def export(request: HttpRequest) -> HttpResponse:
 
 def import_(model_admin, request: HttpRequest) -> HttpResponse:
     """First the differences, then, when they were looked at, the changes."""
-    if not any(_may(request.user, "change", model) for model in KINDS):
+    if not any(may(request, "change", model) for model in KINDS):
         raise PermissionDenied
     form = FileOfPolicies(request.POST or None, request.FILES or None)
     changes = None
@@ -59,7 +55,7 @@ def import_(model_admin, request: HttpRequest) -> HttpResponse:
         text, why = form.cleaned_data["text"], form.cleaned_data["why"]
         try:
             changes = exchange.compared(text)
-            _require_may(request.user, changes)
+            _require_may(request, changes)
             if "_confirmed" in request.POST:
                 written = exchange.imported(text, by=request.user, why=why)
                 model_admin.message_user(request, _("%s rules were imported.") % len(written))
@@ -79,7 +75,7 @@ def import_(model_admin, request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "admin/policies/import.html", context)
 
 
-def _require_may(user: User, changes: Iterable[exchange.Change]) -> None:
+def _require_may(request: HttpRequest, changes: Iterable[exchange.Change]) -> None:
     for one in changes:
-        if not _may(user, VERBS[one.deed], one.wanted.model):
+        if not may(request, VERBS[one.deed], one.wanted.model):
             raise Denied(f"Your role may not change this: {one.kind} '{one.wanted.title}'.")

@@ -20,7 +20,15 @@ from policies.drafts import Wanted
 from policies.models import PolicyDraft, PolicyVersion
 
 DELETED = _("Deleted in the administration.")
+PRESSED = ("_save", "_addanother", "_continue", "_rehearse", "_confirmed", "csrfmiddlewaretoken")
 REASONS = ("why", "effective_from", "draft")
+
+
+def may(request: HttpRequest, verb: str, model) -> bool:
+    """Whether this person may add, change, delete or view such rules: as their page says, where they have one."""
+    if admin.site.is_registered(model):
+        return getattr(admin.site.get_model_admin(model), f"has_{verb}_permission")(request)
+    return request.user.has_perm(f"{model._meta.app_label}.{verb}_{model._meta.model_name}")
 
 
 class NotOfTheRule:
@@ -72,7 +80,8 @@ class Versioned(admin.ModelAdmin):
     """The pages of what is one of `versions.KINDS`, or has such rows in a table of its own."""
 
     # Set by the room that knows the studies: what a change would do to them, and how it is shown.
-    effects: Callable[[HttpRequest, list[Wanted]], object] | None = None
+    effects: Callable[..., object] | None = None
+    touching: frozenset[type] = frozenset()  # the kinds of rules that it can say something about
 
     def keeps_versions(self, request, obj=None) -> bool:
         kinds = [self.model, *(inline.model for inline in self.get_inlines(request, obj))]
@@ -84,8 +93,7 @@ class Versioned(admin.ModelAdmin):
 
     def get_form(self, request, obj=None, change=False, **kwargs):
         if self._asks_why(request, obj):
-            form = kwargs.get("form") or (self.add_form if obj is None and hasattr(self, "add_form") else self.form)
-            kwargs["form"] = with_reasons(form, required=obj is not None)
+            kwargs["form"] = with_reasons(kwargs.get("form") or self.form, required=obj is not None)
         return super().get_form(request, obj, change=change, **kwargs)
 
     def get_fieldsets(self, request, obj=None):
@@ -124,7 +132,7 @@ class Versioned(admin.ModelAdmin):
         return super().changeform_view(request, object_id, form_url, {**shown, **(extra_context or {})})
 
     def _rehearses(self, request) -> bool:
-        return self.effects is not None and self.model in versions.KINDS and self.has_change_permission(request)
+        return self.model in self.touching and self.has_change_permission(request)
 
     def _waiting(self, object_id: str) -> list[PolicyDraft]:
         rows = PolicyDraft.objects.filter(kind=versions.kind_of(self.model), key=unquote(object_id))
@@ -192,14 +200,15 @@ class Versioned(admin.ModelAdmin):
         found = type(self).effects(request, wanted, past=rehearsing)
         if not (found.cases or rehearsing):
             return None
-        again = [(name, value) for name, values in request.POST.lists() for value in values if name[0] != "_"]
+        again = [(name, value) for name, values in request.POST.lists() for value in values if name not in PRESSED]
         context = {
             **self.admin_site.each_context(request),
             "title": _("Rehearsal: nothing is saved yet") if rehearsing else _("This change touches studies"),
             "opts": self.opts,
             "wanted": [(one.title, self._changes(one)) for one in wanted],
             "found": found,
-            "again": [pair for pair in again if pair[0] != "csrfmiddlewaretoken"],
+            "again": again,
+            "back": request.get_full_path(),
             "action": next((name for name in ("_addanother", "_continue") if name in request.POST), "_save"),
         }
         return TemplateResponse(request, "admin/policies/effects.html", context)
@@ -271,5 +280,7 @@ class Versioned(admin.ModelAdmin):
         if old is None or old.columns is None:
             raise Http404
         why = request.POST.get("why", "").strip() or _("Version %s again.") % number
+        if not (self.get_object(request, old.key) or self.has_add_permission(request)):
+            raise PermissionDenied
         wanted = Wanted(self.model, old.key, versions.filled(self.model, old.columns), old.title)
         return self.told_of(request, [drafts.change(wanted, by=request.user, why=why)])

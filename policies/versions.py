@@ -52,6 +52,7 @@ KINDS: tuple[type[models.Model], ...] = (
     SecondPerson,
 )
 
+EMPTY = (None, "", [], {})
 Rules = Callable[[type[models.Model]], Iterable[models.Model]]  # a kind of rule to its rows: of now, of a past day
 
 
@@ -208,14 +209,14 @@ def differences(model: type[models.Model], old: dict | None, new: dict | None) -
     found = []
     for field in model._meta.concrete_fields:
         before, after = old.get(field.attname), new.get(field.attname)
-        if before != after:
+        if before != after and not (before in EMPTY and after in EMPTY):
             found.append(Difference(str(field.verbose_name), in_words(field, before), in_words(field, after)))
     return found
 
 
 def in_words(field: models.Field, value: Any) -> str:
     """A column as managers read it."""
-    if value in (None, "", [], {}):
+    if value in EMPTY:
         return ""
     if isinstance(value, bool):
         return _("yes") if value else _("no")

@@ -115,3 +115,4 @@ def effects(request: HttpRequest, wanted: list[Wanted], *, past: bool) -> Found:
 
 
 Versioned.effects = staticmethod(effects)
+Versioned.touching = frozenset(kind for topic in TOPICS.values() for kind in topic.kinds)

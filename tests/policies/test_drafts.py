@@ -131,6 +131,17 @@ def test_a_rule_is_deleted_by_a_draft_too(rule, manager, second, approval):
     assert PolicyVersion.objects.first().columns is None
 
 
+def test_what_bars_a_person_bars_them_without_a_form_too(rule, manager, monkeypatch):
+    asked = []
+    monkeypatch.setitem(drafts.BARS, RetentionRule, lambda *said: asked.append(said) or "Not yours to change.")
+    with pytest.raises(Denied, match="Not yours"):
+        drafts.change(wanted(rule, period="P5Y"), by=manager, why="The law.")
+
+    ((by, before, after),) = asked
+    assert (by, before.period, after.period) == (manager, "P1Y", "P5Y")
+    assert period(rule) == "P1Y"
+
+
 def test_a_withdrawn_draft_is_over(rule, manager):
     draft = drafts.write(wanted(rule, period="P5Y"), by=manager, why="The law.")
     drafts.withdraw(draft, by=manager)

@@ -136,7 +136,7 @@ def test_a_draft_is_rehearsed_on_its_page():
     shown = text(signed_in(manager).get(page, {"rehearse": "1"}))
 
     assert "Outside studies (P5Y)" in shown
-    assert "<b>1</b> studies held now" in shown
+    assert "held now that it affects: <b>1</b>" in shown
 
 
 def test_studies_out_of_sight_are_not_shown():
