@@ -142,6 +142,16 @@ def test_a_delivery_that_has_not_begun_waits_with_a_sentence():
         delivery.retry(one, by=make.user("releaser"))
 
 
+@pytest.mark.parametrize(("state", "waits"), [("queued", True), ("sent", False), ("refused", False)])
+def test_nothing_is_sent_again_once_the_consent_is_withdrawn(state, waits):
+    study = withdrawn(make.study("released"))
+    study.deliveries.update(state=state, sent_at=timezone.now())
+    one = study.deliveries.get()
+
+    assert bool(delivery.why_waiting(one)) == waits
+    assert "nothing more is sent" in delivery.why_not_retry(one, make.user("releaser"))
+
+
 def test_a_delivery_whose_consent_stands_is_not_held_up_by_anothers():
     withdrawn(make.study("released"))
     other = make.study("released")
