@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 from policies import consent
 from reconciliation import evidence
 from tests import make
+from tests.browser.test_desk import leased
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -19,7 +20,7 @@ def mapped(page, sign_in):
     study = make.study("mapped")
     sign_in(page, make.user("releaser"))
     page.goto(f"/studies/{study.pk}/")
-    expect(page.locator(".lease")).to_contain_text("Yours")
+    leased(page)
     return study
 
 
