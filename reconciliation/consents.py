@@ -29,10 +29,15 @@ def facts(study: Study, purpose: str, *, on: date, destination: Destination | No
 
 
 def asked(
-    study: Study, scope: Iterable[str], *, on: date | None = None, destination: Destination | None = None
+    study: Study,
+    scope: Iterable[str],
+    *,
+    on: date | None = None,
+    destination: Destination | None = None,
+    active: list[rules.Rule] | None = None,
 ) -> dict[str, rules.Decision]:
-    """For each purpose what policy says today."""
-    active, on = policy.active(), on or timezone.localdate()
+    """For each purpose what policy says today. `active`: the rules, where they were read already."""
+    active, on = policy.active() if active is None else active, on or timezone.localdate()
     return {purpose: rules.decide(active, facts(study, purpose, on=on, destination=destination)) for purpose in scope}
 
 
@@ -58,14 +63,14 @@ def why_not(study: Study, *, destination: Destination | None = None) -> str:
     return f"{why} {ANEW}" if why else ""
 
 
-def why_over(consent: Consent, study: Study) -> str:
+def why_over(consent: Consent, study: Study, active: list[rules.Rule] | None = None) -> str:
     """Say that it was withdrawn, has ended, or that policy is not content with it any more; or ""."""
     if consent.withdrawn_at:
         return why_withdrawn(consent)
-    decisions, said_then = asked(study, consent.scope, on=consent.given_on), given(consent)
-    if ended := policy.why_ended(said_then, decisions, today=timezone.localdate()):
+    decisions, then = asked(study, consent.scope, on=consent.given_on, active=active), given(consent)
+    if ended := policy.why_ended(then, decisions, today=timezone.localdate()):
         return ended
-    why = policy.why_insufficient(said_then, decisions)
+    why = policy.why_insufficient(then, decisions)
     return why and f"The consent does not suffice any more. {why}"
 
 
@@ -90,7 +95,8 @@ def reusable(study: Study, among: QuerySet[Study]) -> list[Consent]:
     theirs = among.filter(local_patient=study.local_patient_id, source=study.source_id).exclude(consent=None)
     found = Consent.objects.filter(pk__in=theirs.values("consent"), basis__in=policy.BY_A_PERSON, withdrawn_at=None)
     rows = found.select_related("study", "recorded_by", "scan").order_by("-given_on", "-pk")[:20]
-    return [one for one in rows if not why_over(one, study)]
+    active = policy.active()
+    return [one for one in rows if not why_over(one, study, active)]
 
 
 def get_again(study: Study, key, *, among: QuerySet[Study]) -> Consent:

@@ -213,18 +213,24 @@ def why_waiting(delivery: Delivery) -> str:
     """Say why a delivery waits that nothing is wrong with, or ""."""
     if delivery.state in (State.DELIVERED, State.REFUSED):
         return ""
-    if withdrawn := consents.why_withdrawn(delivery.study.consent):
-        return f"{withdrawn} The delivery to {delivery.destination} waits, and nothing more is sent."
+    if delivery.state != State.SENT and (stopped := why_stopped(delivery)):
+        return stopped
     if delivery.destination.active:
         return ""
     return f"{delivery.destination} takes no deliveries at present: a manager has switched it off. This one waits."
+
+
+def why_stopped(delivery: Delivery) -> str:
+    """Say that the consent was withdrawn on which it goes, or ""."""
+    withdrawn = consents.why_withdrawn(delivery.study.consent)
+    return withdrawn and f"{withdrawn} The delivery to {delivery.destination} waits, and nothing more is sent."
 
 
 def why_not_retry(delivery: Delivery, by: User) -> str:
     """Say why `by` may not have this delivery sent again now, or ""."""
     if delivery.state not in WAITING:
         return f"This delivery is {delivery.get_state_display().lower()}."
-    if waiting := why_waiting(delivery):
+    if waiting := why_stopped(delivery) or why_waiting(delivery):
         return waiting
     return permission.why_not(by, Power.RELEASE, delivery.study, destination=delivery.destination)
 
@@ -232,7 +238,7 @@ def why_not_retry(delivery: Delivery, by: User) -> str:
 def retry(delivery: Delivery, *, by: User) -> None:
     """Put a refused or waiting delivery back at the head of the queue; what was accepted is only asked for again."""
     permission.require(by, Power.RELEASE, delivery.study, destination=delivery.destination)
-    if why := why_waiting(delivery):
+    if why := why_stopped(delivery) or why_waiting(delivery):
         raise Conflict(why)
     with transaction.atomic():
         waiting = Delivery.objects.filter(pk=delivery.pk, state__in=WAITING)

@@ -108,7 +108,16 @@ def said(decision: Decision) -> str:
         return f"No consent is needed here, by rule '{rule.name}'."
     more = [EVIDENCE[rule.evidence]] if rule.evidence in EVIDENCE else []
     more += [f"It holds {in_words(rule.period)} from the day given."] if rule.period else []
-    return " ".join([f"{_listed(rule.suffices)} suffices here, by rule '{rule.name}'.", *more])
+    return " ".join([*_enough(rule), *more])
+
+
+def _enough(rule: Rule) -> list[str]:
+    """What is quickest first: of a study that is needed for treatment nobody has to ask for a signature."""
+    others = [basis for basis in rule.suffices if basis != "treatment"]
+    if len(others) == len(rule.suffices) or not others:
+        return [f"{_listed(rule.suffices)} suffices here, by rule '{rule.name}'."]
+    first = f"{WORDS['treatment']} suffices here, by rule '{rule.name}'."
+    return [first] if len(others) == len(WORDS) - 1 else [first, f"{_listed(others)} would too."]
 
 
 def why_not_enough(decision: Decision, basis: str, purpose: str) -> str:

@@ -13,6 +13,8 @@ from reconciliation import consents, evidence, queue, withdrawal
 from reconciliation.forms import Withdrawal, read
 from reconciliation.models import ConsentEvidence, Study
 
+QUICK = {Basis.NONE: 0, Basis.TREATMENT: 1}
+
 
 def asked(request: HttpRequest, study: Study) -> dict:
     """What the form of clearance shows before anything is typed."""
@@ -20,12 +22,13 @@ def asked(request: HttpRequest, study: Study) -> dict:
     care = decisions[Purpose.CARE]
     free = any(decision.is_enough(Basis.NONE) for decision in decisions.values())
     bases = [(value, label, care.is_enough(value)) for value, label in Basis.choices if value != Basis.NONE or free]
+    if care.rule:  # what suffices stands first, and the quickest of it before the rest
+        bases.sort(key=lambda one: (not one[2], QUICK.get(one[0], len(QUICK))))
     return {
         "bases": bases,
-        "first_basis": Basis.TREATMENT if care.rule and care.is_enough(Basis.TREATMENT) else bases[0][0],
         "purposes": Purpose.choices,
         "consent_asked": consents.said(decisions),
-        "proof_asked": any(decision.rule and decision.rule.evidence != "any" for decision in decisions.values()),
+        "proof_asked": bool(care.rule) and care.rule.evidence != "any",
         "today": timezone.localdate(),
         "reusable": consents.reusable(study, queue.visible_to(request.user)),
     }

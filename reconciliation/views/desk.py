@@ -102,8 +102,15 @@ def clear(request: HttpRequest, key) -> HttpResponse:
         overrides=form.overrides(),
     )
     another = permission.why_not(request.user, Power.RELEASE, study)
-    messages.success(request, f"Cleared. {'It waits for a releasing officer.' if another else 'It can be released.'}")
+    next_step = "It waits for a releasing officer." if another else "It can be released."
+    messages.success(request, f"Cleared. {next_step}{_sooner(study, said)}")
     return after(request, study, "clear")
+
+
+def _sooner(study: Study, said: dict) -> str:
+    """Say that the consent ends sooner than was typed."""
+    ends = study.consent.until
+    return "" if said["again"] or ends == said["until"] else f" By its rule the consent ends on {day(ends)}."
 
 
 def _consent(request: HttpRequest, study: Study, form: Clearance) -> Given | Consent:

@@ -87,9 +87,15 @@ def test_what_is_asked_is_said_with_the_name_of_its_rule():
     asked = decide([rule(suffices=("patient", "treatment"), period="P1Y6M", evidence="scan")], Facts())
 
     assert said(asked) == (
-        "Treatment or consent of the patient suffices here, by rule 'One'. The scanned form is asked for. "
+        "Treatment suffices here, by rule 'One'. Consent of the patient would too. The scanned form is asked for. "
         "It holds 1 year 6 months from the day given."
     )
+
+
+def test_where_everything_suffices_the_quickest_is_said_alone():
+    everything = ("patient", "guardian", "treatment", "legal duty")
+
+    assert said(decide([rule(suffices=everything)], Facts())) == "Treatment suffices here, by rule 'One'."
 
 
 def test_a_basis_that_is_not_enough_is_told_which_would_be():

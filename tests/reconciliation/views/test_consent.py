@@ -1,5 +1,7 @@
 """Consent by browser and REST: what is asked is said, one is used again by a click, withdrawal shows what went."""
 
+from datetime import timedelta
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -33,8 +35,7 @@ def test_the_form_says_what_policy_asks_by_the_name_of_its_rule(browser):
     policy.install()
     page = browser.get(f"/studies/{make.study('mapped').pk}/").content.decode()
 
-    assert "Treatment, consent of the patient, consent of a guardian or a legal duty suffices here" in page
-    assert "by rule &#x27;Care&#x27;" in page
+    assert "Treatment suffices here, by rule &#x27;Care&#x27;." in page
     assert "by rule &#x27;Teaching and research&#x27;. The number of the form is asked for." in page
 
 
@@ -60,6 +61,16 @@ def test_a_consent_is_used_again_by_a_click(browser):
     browser.post(f"/studies/{second.pk}/clear/", form | findings)
 
     assert Study.objects.get(pk=second.pk).consent == first.consent
+
+
+def test_who_clears_is_told_that_the_consent_ends_sooner_than_was_typed(browser):
+    make.rule()
+    make.consent_rule(period="P10D")
+    study = make.study("mapped")
+    form = {"version": study.version, "basis": "patient", "given_by": "Anna", "form_number": "7", "scope": ["care"]}
+    page = browser.post(f"/studies/{study.pk}/clear/", form, follow=True).content.decode()
+
+    assert f"By its rule the consent ends on {timezone.localdate() + timedelta(days=10)}." in page
 
 
 def test_a_basis_must_be_chosen(browser):
