@@ -17,7 +17,7 @@ GRANTS = {
 MANAGED = {
     "policies": [
         *("source", "destination", "procedure", "procedurerule", "retentionrule", "reason"),
-        *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight", "qualityrule"),
+        *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight", "qualityrule", "coercionrule"),
     ],
     "orders": [
         *("patient", "identifier", "order", "accessionsequence", "ordersystem", "notice"),

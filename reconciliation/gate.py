@@ -2,13 +2,13 @@
 
 from django.utils import timezone
 
-from reconciliation import local, renaming
+from reconciliation import local, prefixing, renaming
 from reconciliation.models import Finding, Study
 
 
 def why_shut(study: Study) -> str:
     """Say why this study cannot be released now, or ""."""
-    checks = (_findings, _consent, _local, _other_patient, renaming.why_doubled)
+    checks = (_findings, _consent, _local, _other_patient, _apart, renaming.why_doubled)
     return next((shut for check in checks if (shut := check(study))), "")
 
 
@@ -31,6 +31,11 @@ def _consent(study: Study) -> str:
 def _local(study: Study) -> str:
     changed = local.why_changed(study.mapping)
     return f"{changed} Undo the mapping, and map the study again." if changed else ""
+
+
+def _apart(study: Study) -> str:
+    barred = prefixing.why_not(study, study.local_patient, study.order)
+    return f"{barred} Undo the mapping." if barred else ""
 
 
 def _other_patient(study: Study) -> str:

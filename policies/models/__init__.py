@@ -1,5 +1,6 @@
 """What must hold: people, partners, grants, rules, and the ledger of what was done."""
 
+from policies.models.coercion import CoercionRule
 from policies.models.ledger import LedgerHead, LedgerLine
 from policies.models.partners import (
     LOOPBACK,
@@ -32,6 +33,7 @@ __all__ = [
     "AssigningAuthority",
     "AuthorityAlias",
     "Category",
+    "CoercionRule",
     "Destination",
     "Grant",
     "Intent",

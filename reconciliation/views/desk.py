@@ -7,7 +7,7 @@ from django.views.decorators.http import require_POST
 
 from policies import authority
 from policies.models import Power
-from reconciliation import clearance, delivery, intake, mapping, matching, ordering, queue, release
+from reconciliation import clearance, delivery, intake, mapping, matching, ordering, prefixing, queue, release
 from reconciliation.forms import Again, Choice, Clearance, Generation, Rejection, Release, read, version
 from reconciliation.models import Delivery, Mapping, Study
 from reconciliation.templatetags.shown import day, person
@@ -56,6 +56,15 @@ def unmap(request: HttpRequest, key) -> HttpResponse:
     matching.propose(study, news=False)
     messages.success(request, "The mapping is undone. The study is held again.")
     return after(request, study, "unmap")
+
+
+@require_POST
+def prefix(request: HttpRequest, key) -> HttpResponse:
+    """The record under which a study that is read for others is imported; it is then the chosen candidate."""
+    study = queue.get(request.user, key)
+    patient = prefixing.patient(study, by=request.user)
+    messages.success(request, "Chosen. Say what the study is for, then map.")
+    return after(request, study, "prefix", choice=f"patient:{patient.pk}")
 
 
 @require_POST
