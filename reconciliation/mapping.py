@@ -51,18 +51,19 @@ def preview(
     if apart := prefixing.why_not(study, patient or order.patient, order):
         raise Conflict(apart)
     policy = policy or amending.of(study, intent)
-    facts = _facts(study, patient or order.patient, order, policy)
+    known = facts(study, patient or order.patient, order, policy)
     rules = prefixing.unlinked(policy.rules) if (patient or order.patient).apart else policy.rules
     try:
-        return coercion.plan(**facts._asdict(), rules=rules)
+        return coercion.plan(**known._asdict(), rules=rules)
     except ValueError as refusal:
         raise Invalid(str(refusal)) from refusal
 
 
-def _facts(study: Study, patient: Patient, order: Order | None, policy: amending.Policy) -> coercion.Facts:
-    """What the plan looks at, from the first object of each series."""
+def facts(study: Study, patient: Patient | None, order: Order | None, policy: amending.Policy) -> coercion.Facts:
+    """What the plan looks at, from the first object of each series; without a patient ours say nothing."""
     incoming = [one.said for one in samples.read(study, policy.attributes)]
-    return coercion.Facts(incoming, local.facts(order, patient), _importer(study), study.signed)
+    ours = local.facts(order, patient) if patient else coercion.LocalFacts(scheduled=False)
+    return coercion.Facts(incoming, ours, _importer(study), study.signed)
 
 
 def apply(
@@ -191,7 +192,7 @@ def _not_amended(study: Study, patient: Patient, order: Order | None, intent: st
     policy = amending.of(study, intent)
     if not policy.decision.chosen or patient.identifier() is None:
         return []
-    return rules.not_amended(policy.warnings(_facts(study, patient, order, policy)))
+    return rules.not_amended(policy.warnings(facts(study, patient, order, policy)))
 
 
 def unmap(study: Study, *, by: User, reason: str = "") -> None:
