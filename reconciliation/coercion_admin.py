@@ -71,9 +71,9 @@ class CoercionRules(Recorded):
                 "fields": ["name", "kind", "attribute", "how", "text", "issuer"],
                 "description": _(
                     "Patient, accession number and request always come from the local order: no rule can change "
-                    "that. What would not fit into the attribute is not written, and staff are told; nothing is cut. The old "
-                    "values stay inside the object. Under a prefix studies are imported with the sender's number, "
-                    "without an order, and are never linked to our patients."
+                    "that. What would not fit into the attribute is not written, and staff are told; nothing is cut. "
+                    "The old values stay inside the object. Under a prefix studies are imported with the sender's "
+                    "number, without an order, and are never linked to our patients."
                 ),
             },
         ),
