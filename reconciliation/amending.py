@@ -21,8 +21,10 @@ class Policy(NamedTuple):
 
     @property
     def rules(self) -> tuple[coercion.Rule, ...]:
-        """Those of RAD-61, and what managers add."""
-        return (*coercion.RULES, *amendments.rules(self.decision.chosen, self.occasion))
+        """Those of RAD-61, and what managers add: before what tells of the change itself, as staff read it."""
+        added = amendments.rules(self.decision.chosen, self.occasion)
+        told = [rule for rule in coercion.RULES if rule.group == "provenance"]
+        return (*(rule for rule in coercion.RULES if rule not in told), *added, *told)
 
     def warnings(self, facts: coercion.Facts) -> list[str]:
         return amendments.warnings(self.decision.chosen, self.occasion, facts)
