@@ -40,6 +40,7 @@ urlpatterns = [
     path(f"{STUDY}orders/<uuid:order>/", told.show, name="told"),
     path(f"{STUDY}orders/<uuid:order>/again/", told.again, name="tell-again"),
     path(f"{STUDY}orders/<uuid:order>/cancel/", told.cancel, name="cancel-order"),
+    path(f"{STUDY}prefix/", desk.prefix, name="prefix"),
     path(f"{STUDY}map/", desk.map_, name="map"),
     path(f"{STUDY}map-again/", desk.map_again, name="map_again"),
     path(f"{STUDY}unmap/", desk.unmap, name="unmap"),

@@ -7,6 +7,7 @@ them first; whoever claims them later is left with the claim, and people have to
 from collections.abc import Iterable
 from datetime import date
 
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -158,3 +159,18 @@ def _claim(one: Identity, record: Patient, since: str) -> None:
 def touch(*records: Patient) -> None:
     """Held studies are compared again with patients that have changed."""
     Patient.objects.filter(pk__in=[record.pk for record in records]).update(changed_at=timezone.now())
+
+
+def stand_apart(value: str, issuer: str, *, name: str, birth_date, sex: str) -> tuple[Patient | None, bool]:
+    """The record of somebody else's patient under a number of its own, and whether it was made now; None where the
+    number is one of our patients'."""
+    mine = Identifier.objects.filter(value=value, issuer=issuer).select_related("patient")
+    if (known := mine.first()) is None:
+        try:
+            with transaction.atomic():
+                made = Patient.objects.create(name=name, birth_date=birth_date, sex=sex, apart=True)
+                Identifier.objects.create(patient=made, value=value, issuer=issuer, primary=True)
+                return made, True
+        except IntegrityError:  # somebody was faster
+            known = mine.get()
+    return (known.patient if known.patient.apart else None), False

@@ -26,7 +26,7 @@ def search_patients(text: str) -> QuerySet[Patient]:
     found = Q(identifiers__value__iexact=words) | Q(orders__accession_number__iexact=words)
     if key := name_key(words.replace(",", "^")):
         found |= Q(name_key__startswith=key) | Q(name_key__startswith=name_key(words.replace(" ", "^")))
-    rows = Patient.objects.filter(found, merged_into=None).distinct()
+    rows = Patient.objects.filter(found, merged_into=None, apart=False).distinct()
     return rows.order_by("name_key", "pk").prefetch_related("identifiers")
 
 
@@ -56,12 +56,12 @@ def find(*, name: str, birth_date: str, patient_ids: list[str]) -> Found:
     shares = blocking.shares(blocks, population())
     fit = _fittest(Person(name, birth_date, ""), blocking.ranked(blocks), shares)
     keys = list(dict.fromkeys([*holders, *fit]))
-    rows = Patient.objects.filter(merged_into=None).prefetch_related("identifiers", "orders").in_bulk(keys)
+    rows = Patient.objects.filter(merged_into=None, apart=False).prefetch_related("identifiers", "orders").in_bulk(keys)
     return Found([rows[key] for key in keys if key in rows], shares)
 
 
 def _fittest(who: Person, keys: list[UUID], shares: dict[str, float]) -> list[UUID]:
-    columns = Patient.objects.filter(pk__in=keys, merged_into=None).values_list("pk", "name", "birth_date")
+    columns = Patient.objects.filter(pk__in=keys, merged_into=None, apart=False).values_list("pk", "name", "birth_date")
     known = [
         Candidate(key.hex, Person(name, f"{born:%Y%m%d}" if born else "", ""), None) for key, name, born in columns
     ]

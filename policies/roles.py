@@ -18,7 +18,7 @@ GRANTS = {
 MANAGED = {
     "policies": [
         *("organisation", "source", "sourcesystem", "destination"),
-        *("procedure", "procedurerule", "retentionrule", "consentrule", "qualityrule", "reason"),
+        *("procedure", "procedurerule", "retentionrule", "consentrule", "qualityrule", "coercionrule", "reason"),
         *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight"),
         *("policydraft", "policyversion"),
     ],

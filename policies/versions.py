@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from policies.models import (
     AssigningAuthority,
     AuthorityAlias,
+    CoercionRule,
     ConsentRule,
     Destination,
     Grant,
@@ -45,6 +46,7 @@ KINDS: tuple[type[models.Model], ...] = (
     RetentionRule,
     ConsentRule,
     QualityRule,
+    CoercionRule,
     MatchingPolicy,
     MatchingWeight,
     Reason,

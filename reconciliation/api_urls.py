@@ -38,6 +38,7 @@ urlpatterns = [
     path("studies/<uuid:key>/deliveries/", api_studies.deliveries, name="deliveries"),
     path("studies/<uuid:key>/settle/", api_studies.settle, name="settle"),
     path("studies/<uuid:key>/category/", api_studies.categorise, name="categorise"),
+    path("studies/<uuid:key>/prefix/", api_quality.prefix, name="prefix"),
     path("studies/<uuid:key>/map/", api_studies.map_study, name="map"),
     path("studies/<uuid:key>/map-again/", api_studies.map_again, name="map-again"),
     path("studies/<uuid:key>/unmap/", api_studies.unmap, name="unmap"),

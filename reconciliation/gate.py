@@ -1,12 +1,12 @@
 """The gate: what must be true in the moment in which a study is released, whatever was true when it was cleared."""
 
-from reconciliation import consents, local, renaming
+from reconciliation import consents, local, prefixing, renaming
 from reconciliation.models import Finding, Study
 
 
 def why_shut(study: Study) -> str:
     """Say why this study cannot be released now, or ""."""
-    checks = (_findings, consents.why_not, _local, _other_patient, renaming.why_doubled)
+    checks = (_findings, consents.why_not, _local, _other_patient, _apart, renaming.why_doubled)
     return next((shut for check in checks if (shut := check(study))), "")
 
 
@@ -23,6 +23,11 @@ def _findings(study: Study) -> str:
 def _local(study: Study) -> str:
     changed = local.why_changed(study.mapping)
     return f"{changed} Undo the mapping, and map the study again." if changed else ""
+
+
+def _apart(study: Study) -> str:
+    barred = prefixing.why_not(study, study.local_patient, study.order)
+    return f"{barred} Undo the mapping." if barred else ""
 
 
 def _other_patient(study: Study) -> str:

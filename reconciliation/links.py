@@ -14,6 +14,7 @@ from orders.models import CrossReference, Patient
 from orders.patients import root, touch
 from policies import audit, domains
 from policies.domains import Domains
+from policies.models import Category
 from reconciliation.models import Study
 
 NOBODY = "UNKNOWN"  # the issuer of sources that are not known: their numbers may be anybody's
@@ -80,6 +81,8 @@ def confirm(study: Study, *, by) -> None:
     known = domains.known()
     issuer = issuer_of(study, known)
     if not study.patient_id or study.deidentified or issuer == NOBODY:
+        return
+    if study.category == Category.TELERADIOLOGY or study.local_patient.apart:  # read for others, never linked
         return
     if study.local_patient in holders(study, known):
         return

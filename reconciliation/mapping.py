@@ -18,16 +18,36 @@ from policies.rules import objections as rules
 from policies.rules.coercion import Change
 from policies.rules.matching import Match
 from policies.rules.quality import Found
-from reconciliation import gate, links, local, matching, parts, permission, renaming, replay, samples
+from reconciliation import (
+    amending,
+    gate,
+    links,
+    local,
+    matching,
+    parts,
+    permission,
+    prefixing,
+    renaming,
+    replay,
+    samples,
+)
 from reconciliation.models import Finding, Mapping, Study
 from reconciliation.workflow import move, undecide, why_not
 
 MANUFACTURER = "imgshare"
 
 
-def preview(study: Study, *, order: Order | None = None, patient: Patient | None = None) -> list[Change]:
+def preview(
+    study: Study,
+    *,
+    order: Order | None = None,
+    patient: Patient | None = None,
+    intent: str = "",
+    policy: amending.Policy | None = None,
+) -> list[Change]:
     """The changes that a mapping would make. With an order it is a scheduled import, with a patient alone an
-    unscheduled one (IHE RAD-61). Raises `Invalid` or `Conflict` when they cannot be made."""
+    unscheduled one (IHE RAD-61). `policy`: what managers add, instead of what is in use. Raises `Invalid` or `Conflict`
+    when they cannot be made."""
     if order is not None and not order.is_open:
         raise Invalid(f"The order {order} was cancelled. Choose another one.")
     if order is not None and (waiting := outbound.why_waiting(order)):
@@ -40,15 +60,22 @@ def preview(study: Study, *, order: Order | None = None, patient: Patient | None
         raise Invalid(
             "This patient has no identifier of ours, so the study could not be filed. Register the patient first."
         )
+    if apart := prefixing.why_not(study, patient or order.patient, order):
+        raise Conflict(apart)
+    policy = policy or amending.of(study, intent)
+    known = facts(study, patient or order.patient, order, policy)
+    rules = prefixing.unlinked(policy.rules) if (patient or order.patient).apart else policy.rules
     try:
-        return coercion.plan(
-            _incoming(study),
-            local=local.facts(order, patient or order.patient),
-            importer=_importer(study),
-            signed=study.signed,
-        )
+        return coercion.plan(**known._asdict(), rules=rules)
     except ValueError as refusal:
         raise Invalid(str(refusal)) from refusal
+
+
+def facts(study: Study, patient: Patient | None, order: Order | None, policy: amending.Policy) -> coercion.Facts:
+    """What the plan looks at, from the first object of each series; without a patient ours say nothing."""
+    incoming = [one.said for one in samples.read(study, policy.attributes)]
+    ours = local.facts(order, patient) if patient else coercion.LocalFacts(scheduled=False)
+    return coercion.Facts(incoming, ours, _importer(study), study.signed)
 
 
 def apply(
@@ -77,11 +104,11 @@ def apply(
     if uids:
         permission.require(by, Power.OVERRIDE, study, intent=intent)
     patient = _chosen(study, intent=intent, order=order, patient=patient)
-    changes, renamed = preview(study, order=order, patient=patient), renaming.plan(study, uids)
+    changes, renamed = preview(study, order=order, patient=patient, intent=intent), renaming.plan(study, uids)
     if shown and shown != fingerprint(changes, renamed):
         raise Conflict("What would change is not what you were shown. Choose the candidate again and look at it.")
     match = matching.judge(study, patient=patient, order=order)
-    against = _against(study, match, patient, order)
+    against = _against(study, match, patient, order, intent)
     with transaction.atomic():
         if order and not Order.objects.filter(pk=order.pk, changed_at=order.changed_at).exists():
             raise Conflict("The order has changed meanwhile. Look at it again.")
@@ -143,7 +170,7 @@ def _chosen(study: Study, *, intent: str, order: Order | None, patient: Patient 
     if order is not None and patient is not None and order.patient_id != patient.pk:
         raise Invalid("This order is another patient's. Choose the patient again.")
     chosen = patient or order.patient
-    if barred := gate.why_not_this_patient(study, chosen.pk):
+    if barred := prefixing.why_not(study, chosen, order) or gate.why_not_this_patient(study, chosen.pk):
         raise Conflict(barred)
     return chosen
 
@@ -161,17 +188,26 @@ def _told(study: Study, mapping: Mapping, match: Match, against: list[Found]) ->
     }
 
 
-def objections(study: Study, *, patient: Patient, order: Order | None = None) -> list[Found]:
+def objections(study: Study, *, patient: Patient, order: Order | None = None, intent: str = "") -> list[Found]:
     """What speaks against a choice. Once mapped these are findings: to be overridden with a reason, or undone."""
-    return _against(study, matching.judge(study, patient=patient, order=order), patient, order)
+    return _against(study, matching.judge(study, patient=patient, order=order), patient, order, intent)
 
 
-def _against(study: Study, match: Match, patient: Patient, order: Order | None) -> list[Found]:
+def _against(study: Study, match: Match, patient: Patient, order: Order | None, intent: str) -> list[Found]:
     others = Study.objects.exclude(state=Study.State.REJECTED).exclude(study_instance_uid=study.study_instance_uid)
     taken = order is not None and others.filter(order=order).exists()
     alike = set(study.proposals.filter(ambiguous=True).values_list("patient", flat=True))
     another = links.why_another(study, patient)
-    return rules.objections(match, taken=taken, alike=len(alike) if patient.pk in alike else 0, another=another)
+    found = rules.objections(match, taken=taken, alike=len(alike) if patient.pk in alike else 0, another=another)
+    return [*found, *_not_amended(study, patient, order, intent)]
+
+
+def _not_amended(study: Study, patient: Patient, order: Order | None, intent: str) -> list[Found]:
+    """What of the managers' policy cannot be done to these objects, as one note."""
+    policy = amending.of(study, intent)
+    if not policy.decision.chosen or patient.identifier() is None:
+        return []
+    return rules.not_amended(policy.warnings(facts(study, patient, order, policy)))
 
 
 def unmap(study: Study, *, by: User, reason: str = "") -> None:
@@ -194,7 +230,7 @@ def again(study: Study, *, by: User) -> Mapping:
         raise Conflict(f"The order {order} is not an open order of {patient}. Undo the mapping, and choose another.")
     if refusal := why_not(study, "unmap", by):
         raise refusal
-    preview(study, order=order, patient=patient)
+    preview(study, order=order, patient=patient, intent=intent)
     unmap(study, by=by, reason=local.why_not_theirs(study.local_patient))
     return apply(study, by=by, intent=intent, order=order, patient=patient)
 
@@ -208,11 +244,6 @@ def fingerprint(changes: list[Change], renamed: renaming.Renaming = renaming.UNC
     """Tells whether two plans change the same; the time of the mapping does not count."""
     said = [*(change.to_json() for change in changes if change.group != "provenance"), renamed.to_json()]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def _incoming(study: Study) -> list[dict]:
-    """What the plan looks at."""
-    return [one.said for one in samples.read(study, coercion.ATTRIBUTES)]
 
 
 def _importer(study: Study) -> coercion.Importer:

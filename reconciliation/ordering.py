@@ -67,6 +67,8 @@ def generate(study: Study, patient: Patient, *, by: User, procedure: Procedure |
     """A reconciliation order for a held study; without a procedure the proposed one. Nothing is mapped yet."""
     if refusal := why_not(study, "map", by):
         raise refusal
+    if patient.apart:
+        raise Invalid("Studies that are read for others are imported without an order.")
     proposed = Proposed(procedure, "") if procedure else proposed_procedure(study)
     if proposed.procedure is None:
         raise Invalid(f"{proposed.why} Choose the procedure of the new order.")

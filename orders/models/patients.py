@@ -34,6 +34,11 @@ class Patient(models.Model):
     told = models.JSONField(
         default=dict, editable=False, help_text=_("By column: what messages said last, and when they said it.")
     )
+    apart = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text=_("Known by a prefixed number of somebody else's alone: its studies are read for others."),
+    )
     merged_into = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, editable=False, related_name="absorbed"
     )

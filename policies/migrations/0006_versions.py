@@ -52,7 +52,7 @@ def plain(field, row):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('policies', '0006_ledger_search'),
+        ('policies', '0007_coercion'),
     ]
 
     operations = [

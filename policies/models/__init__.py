@@ -1,5 +1,6 @@
 """What must hold: people, partners, grants, rules, and the ledger of what was done."""
 
+from policies.models.coercion import CoercionRule
 from policies.models.consent import Basis, ConsentRule, Direction, Evidence, Purpose
 from policies.models.ledger import AuditMessage, LedgerAnchor, LedgerHead, LedgerLine
 from policies.models.organisations import Organisation
@@ -38,6 +39,7 @@ __all__ = [
     "AuthorityAlias",
     "Basis",
     "Category",
+    "CoercionRule",
     "ConsentRule",
     "Destination",
     "Direction",

@@ -25,7 +25,7 @@ STUDY_WIDE = (
     *("NameOfPhysiciansReadingStudy", "AdmittingDiagnosesDescription", "AdditionalPatientHistory", "PatientComments"),
     *("MedicalAlerts", "Allergies", "Occupation", "EthnicGroup", "RequestedProcedureDescription", "RequestingService"),
     *("RequestingPhysician", "RequestedContrastAgent", "InstitutionName", "InstitutionAddress"),
-    *("InstitutionalDepartmentName", "ImageComments"),
+    "InstitutionalDepartmentName",
 )
 # Of one series each: amended only where every series says the same.
 SERIES_WIDE = (
@@ -187,11 +187,11 @@ def amended(path: str, some: Sequence[Amendment], occasion: Occasion, facts: coe
     by, said = [], []
     for one in some:
         wanted, why = _step(one, value, barred, occasion, facts)
-        if not why and wanted and wanted != value:
-            why = why_unwritable(path, wanted).partition(":")[0]
+        if not why and wanted:
+            why = why_unwritable(path, wanted).partition(":")[0] if wanted != value else ""
         if why:
             said.append(f"Policy “{one.name}” is not applied: {why}.")
-        elif wanted != value:
+        elif wanted is not None and (wanted != value or barred):
             value, barred = wanted, ""
             by.append(one.name)
     return Amended(value, tuple(by), tuple(said))
@@ -210,17 +210,17 @@ def _value(path: str, facts: coercion.Facts) -> tuple[str, str]:
     return (values or {""}).pop(), ""
 
 
-def _step(one: Amendment, value: str, barred: str, occasion: Occasion, facts: coercion.Facts) -> tuple[str, str]:
-    """The value that an amendment asks for, and why it cannot be, or ""."""
+def _step(one: Amendment, value: str, barred: str, occasion: Occasion, facts: coercion.Facts) -> tuple[str | None, str]:
+    """The value that an amendment asks for, None where it asks for none, and why it cannot be, or ""."""
     if one.kind == Kind.WINS:
         local = str(getattr(facts.local, LOCAL.get(one.attribute, ""), "") or "").strip()
         if one.how == "sender" or (one.how == "local_if_present" and not local):
-            return value, ""
+            return None, ""
         return local, ""
     if one.kind == Kind.LABEL and one.how == "set":
         return _label(one, occasion), ""
     if barred:
-        return value, barred
+        return None, barred
     return (_labelled(one, value, occasion) if one.kind == Kind.LABEL else _corrected(one, value)), ""
 
 

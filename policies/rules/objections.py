@@ -25,6 +25,11 @@ def objections(match: Match, *, taken: bool = False, alike: int = 0, another: st
     return [one for one in found if one]
 
 
+def not_amended(warnings: list[str]) -> list[Found]:
+    """What managers want to be written and cannot be, as one note."""
+    return [Found(f"{PREFIX}not_amended", Severity.WARN, " ".join(warnings))] if warnings else []
+
+
 def _override(code: str, sentence: str) -> Found:
     return Found(PREFIX + code, Severity.OVERRIDE, sentence)
 

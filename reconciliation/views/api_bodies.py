@@ -112,6 +112,10 @@ class Uids(serializers.Serializer):
 class Plan(Choice, Uids):
     """What a preview is asked for."""
 
+    intent = OneOf(
+        [("", "not said yet"), *Intent.choices], default="", allow_blank=True, help_text="A rule may depend on it."
+    )
+
 
 class MapStudy(Plan, Seen):
     intent = OneOf(Intent.choices)

@@ -4,7 +4,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from reconciliation import defects, queue
+from orders.serializers import PatientSerializer
+from reconciliation import defects, prefixing, queue
 from reconciliation.models import Letter
 from reconciliation.serializers import SourceSerializer
 from reconciliation.views.api import call, filters, listed, page_of
@@ -54,6 +55,14 @@ def quality(request: Request) -> Response:
         for row in table.rows
     ]
     return Response(DefectTableSerializer({"days": table.days, "sources": rows}).data)
+
+
+@call("POST", gives=PatientSerializer)
+def prefix(request: Request, key) -> Response:
+    """The record under which a study that is read for others is imported: map the study to it. Made when there is none
+    yet."""
+    patient = prefixing.patient(queue.get(request.user, key), by=request.user)
+    return Response(PatientSerializer(patient).data)
 
 
 @call("GET", gives=page_of(LetterSerializer))

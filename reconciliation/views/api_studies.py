@@ -140,7 +140,7 @@ def preview(request: Request, key) -> Response:
     """The changes that mapping to this order or patient would make. Nothing is stored."""
     given, study = filters(bodies.Plan, request), queue.get(request.user, key)
     renamed = renaming.plan(study, of_uids(given))
-    found = mapping.preview(study, order=given["order"], patient=given["patient"])
+    found = mapping.preview(study, order=given["order"], patient=given["patient"], intent=given["intent"])
     shown = mapping.fingerprint(found, renamed)
     return Response({"changes": as_json(found), "uids": asdict(renamed), "shown": shown})
 

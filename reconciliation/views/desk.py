@@ -19,6 +19,7 @@ from reconciliation import (
     matching,
     ordering,
     permission,
+    prefixing,
     queue,
     release,
 )
@@ -78,6 +79,15 @@ def unmap(request: HttpRequest, key) -> HttpResponse:
     matching.propose(study, news=False)
     messages.success(request, "The mapping is undone. The study is held again.")
     return after(request, study, "unmap")
+
+
+@require_POST
+def prefix(request: HttpRequest, key) -> HttpResponse:
+    """The record under which a study that is read for others is imported; it is then the chosen candidate."""
+    study = queue.get(request.user, key)
+    patient = prefixing.patient(study, by=request.user)
+    messages.success(request, "Chosen. Say what the study is for, then map.")
+    return after(request, study, "prefix", choice=f"patient:{patient.pk}")
 
 
 @require_POST

@@ -17,6 +17,7 @@ from policies.problems import Conflict, Denied, Invalid
 from policies.rules.matching import Class
 from policies.rules.quality import Severity
 from reconciliation import (
+    amending,
     approvals,
     asking,
     category,
@@ -30,6 +31,7 @@ from reconciliation import (
     mapping,
     ordering,
     permission,
+    prefixing,
     queue,
     renaming,
     workflow,
@@ -167,6 +169,8 @@ def _undecided(request: HttpRequest, study: Study, choice: str) -> dict:
     words, foreign = searches.recall(request)
     chosen = forms.chosen(choice)
     board = cards.board(study, words=words, choice=choice if chosen else "")
+    prefixed = prefixing.offered(study)
+    board = board._replace(proposed=[]) if prefixed else board
     return {
         "board": board,
         "watched": news.shown_of(study, board),
@@ -174,6 +178,9 @@ def _undecided(request: HttpRequest, study: Study, choice: str) -> dict:
         "words_searched": words,
         "foreign": foreign,
         "intents": Intent.choices,
+        "intent": _intent(request),
+        "asks_for_intent": amending.asks_for_intent(),
+        "prefixed": prefixed,
         **_procedures(study),
         **_looked_up(request, study),
         **(_preview(request, study, chosen) if chosen else {}),
@@ -200,9 +207,9 @@ def _procedures(study: Study) -> dict:
 def _preview(request: HttpRequest, study: Study, chosen: Order | Patient) -> dict:
     """What mapping to the candidate would change, under the choice about UIDs that the address names."""
     asked = renaming.Choice("new_uids" in request.GET, request.GET.get("doubled", ""))
-    found = {**_against(study, chosen), **_uids(request, study, asked), "preview": True}
+    found = {**_against(study, chosen, _intent(request)), **_uids(request, study, asked), "preview": True}
     try:
-        changes = mapping.preview(study, **{chosen._meta.model_name: chosen})
+        changes = mapping.preview(study, **{chosen._meta.model_name: chosen}, intent=_intent(request))
         renamed = renaming.plan(study, asked)
     except (Invalid, Conflict) as refusal:
         return {"cannot": str(refusal), **found}
@@ -225,10 +232,15 @@ def _uids(request: HttpRequest, study: Study, asked: renaming.Choice) -> dict:
     }
 
 
-def _against(study: Study, chosen: Order | Patient) -> dict:
+def _intent(request: HttpRequest) -> str:
+    """What the study is for, as far as it is said already: a rule of managers may ask."""
+    return asked if (asked := request.GET.get("intent", "")) in Intent.values else ""
+
+
+def _against(study: Study, chosen: Order | Patient, intent: str) -> dict:
     """What speaks against a choice, and whether somebody would have to override it."""
     order = chosen if isinstance(chosen, Order) else None
-    found = mapping.objections(study, patient=order.patient if order else chosen, order=order)
+    found = mapping.objections(study, patient=order.patient if order else chosen, order=order, intent=intent)
     return {"objections": found, "must_override": any(one.severity == Severity.OVERRIDE for one in found)}
 
 

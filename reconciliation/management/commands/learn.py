@@ -54,6 +54,7 @@ class Command(BaseCommand):
 def _decisions():
     """What people chose, and neither undid nor recalled. What a policy chose would teach it its own opinion."""
     rows = Mapping.objects.filter(undone_at=None, by_policy="", study__state__in=CONFIRMED, study__deidentified=False)
+    rows = rows.filter(patient__apart=False)  # made from the study itself
     return rows.select_related("study__source").order_by("pk").iterator()
 
 
@@ -64,7 +65,7 @@ def _levels(decision: Mapping) -> dict[str, str]:
 def _by_chance(decisions: list[Mapping]):
     """Who was received, against patients drawn by lot. The rivals would not do: they were found for being alike."""
     known, lot = domains.known(), random.Random(len(decisions))  # noqa: S311
-    keys = list(Patient.objects.filter(merged_into=None).values_list("pk", flat=True))
+    keys = list(Patient.objects.filter(merged_into=None, apart=False).values_list("pk", flat=True))
     pool = Patient.objects.filter(pk__in=lot.sample(keys, min(POOL, len(keys)))).prefetch_related("identifiers")
     people = [(one.pk, matching.person_of(one, known)) for one in pool]
     for decision in decisions:

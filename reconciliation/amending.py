@@ -1,0 +1,47 @@
+"""Amending: the managers' part of what a mapping writes, asked about one study."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from policies import coercion as policy
+from policies.rules import amendments, coercion
+from policies.rules.amendments import Amendment, Decision, Occasion
+from reconciliation.models import Study
+
+
+class Policy(NamedTuple):
+    """The amendments that fit a study, and why the others do not."""
+
+    occasion: Occasion
+    decision: Decision
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*coercion.ATTRIBUTES, *amendments.attributes(self.decision.chosen))))
+
+    @property
+    def rules(self) -> tuple[coercion.Rule, ...]:
+        """Those of RAD-61, and what managers add: before what tells of the change itself, as staff read it."""
+        added = amendments.rules(self.decision.chosen, self.occasion)
+        told = [rule for rule in coercion.RULES if rule.group == "provenance"]
+        return (*(rule for rule in coercion.RULES if rule not in told), *added, *told)
+
+    def warnings(self, facts: coercion.Facts) -> list[str]:
+        return amendments.warnings(self.decision.chosen, self.occasion, facts)
+
+
+def of(study: Study, intent: str, *, given: Iterable[Amendment] | None = None) -> Policy:
+    """What is amended in a study; `given`: by these instead of the rules in use."""
+    occasion = Occasion(
+        source=str(study.source_id),
+        source_name=study.source.name,
+        category=study.category,
+        modalities=tuple(study.modalities),
+        intent=intent,
+    )
+    return Policy(occasion, amendments.decide(policy.amendments() if given is None else given, occasion))
+
+
+def asks_for_intent() -> bool:
+    """Whether what is amended depends on what a study is for."""
+    return any(one.intent for one in policy.amendments())
