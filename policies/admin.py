@@ -8,11 +8,11 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from rest_framework.authtoken.models import TokenProxy
 
 from policies import audit
+from policies.grants_admin import GrantInline
 from policies.models import (
     AssigningAuthority,
     AuthorityAlias,
     Destination,
-    Grant,
     LedgerLine,
     Procedure,
     Reason,
@@ -32,20 +32,16 @@ admin.site.unregister(Group)
 admin.site.unregister([Failure, OrmQ, Schedule, Success, TokenProxy])
 
 
-class GrantInline(admin.TabularInline):
-    model = Grant
-    extra = 0
-
-
 @admin.register(Group)
 class Groups(Recorded, GroupAdmin):
     inlines = [GrantInline]
 
     def save_formset(self, request, form, formset, change):
+        old = [str(grant) for grant in form.instance.grants.all()]
         super().save_formset(request, form, formset, change)
         if formset.has_changed():
             now = [str(grant) for grant in form.instance.grants.all()]
-            audit.record(request.user, "change grants", form.instance, detail={"new": now})
+            audit.record(request.user, "change grants", form.instance, detail={"old": old, "new": now})
 
 
 @admin.register(User)
@@ -128,13 +124,6 @@ class Destinations(Recorded):
         (_("DICOMweb"), {"fields": ["stow_url", "credentials"]}),
         (_("Proof of delivery"), {"fields": ["proof", "commitment_patience", "query_url", "query_ae_title"]}),
     ]
-
-
-@admin.register(Grant)
-class Grants(Recorded):
-    list_display = ["group", "power", "source", "destination"]
-    list_filter = ["group", "power", "source"]
-    list_select_related = True
 
 
 @admin.register(Procedure)
