@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
-from reconciliation.views import desk, news, pictures, queue, records, sessions, study, told
+from reconciliation.views import desk, emergencies, news, pictures, queue, records, sessions, study, told
 
 STUDY = "studies/<uuid:key>/"
 
@@ -41,6 +41,9 @@ urlpatterns = [
     path("submissions/", records.submissions, name="submissions"),
     path("unreadable/", records.unreadable, name="unreadable"),
     path("ledger/", records.ledger, name="ledger"),
+    path("emergency/", emergencies.enter, name="emergency"),
+    path("emergencies/", emergencies.show, name="emergencies"),
+    path("emergencies/<uuid:key>/review/", emergencies.review, name="review_emergency"),
     path("login/", sessions.SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),

@@ -4,7 +4,7 @@ from csp.decorators import csp_update
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from reconciliation.views import api, api_lists, api_orders, api_studies
+from reconciliation.views import api, api_emergencies, api_lists, api_orders, api_studies
 
 app_name = "api"
 
@@ -46,6 +46,8 @@ urlpatterns = [
     path("patients/<uuid:key>/", api_orders.patient, name="patient"),
     path("submissions/", api_lists.submissions, name="submissions"),
     path("submissions/<uuid:key>/", api_lists.submission, name="submission"),
+    path("emergencies/", api_emergencies.Emergencies.as_view(), name="emergencies"),
+    path("emergencies/<uuid:key>/review/", api_emergencies.review_emergency, name="review-emergency"),
     path("sources/", api_lists.sources, name="sources"),
     path("destinations/", api_lists.destinations, name="destinations"),
     path("procedures/", api_lists.procedures, name="procedures"),

@@ -3,7 +3,7 @@
 import logging
 
 from orders import outbound
-from reconciliation import asking, automatic, commitment, delivery, intake, matching
+from reconciliation import asking, automatic, commitment, delivery, emergency, intake, matching
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +18,10 @@ def prove(key: str) -> None:
 
 def ask(key: str) -> None:
     asking.ask(key)
+
+
+def alarm(key: str) -> None:
+    emergency.alarm(key)
 
 
 def hear(transaction_uid: str) -> None:
@@ -39,6 +43,7 @@ def sweep() -> dict[str, int]:
         "heard": commitment.hear(),
         "proven": _each(commitment.due(), commitment.prove),
         "asked": asking.ask_due(),
+        "alarmed": _each(emergency.untold(), emergency.alarm),
     }
 
 
