@@ -7,6 +7,7 @@ from django.urls import include, path
 from reconciliation.views import (
     consent,
     desk,
+    emergencies,
     expiry,
     fhir,
     news,
@@ -72,6 +73,9 @@ urlpatterns = [
     path("fhir/Consent", fhir.Consents.as_view(), name="fhir_consents"),
     path("fhir/Consent/_search", fhir.Consents.as_view(), name="fhir_consents_search"),
     path("fhir/Consent/<uuid:key>", fhir.Consent.as_view(), name="fhir_consent"),
+    path("emergency/", emergencies.enter, name="emergency"),
+    path("emergencies/", emergencies.show, name="emergencies"),
+    path("emergencies/<uuid:key>/review/", emergencies.review, name="review_emergency"),
     path("login/", sessions.SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),

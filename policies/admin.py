@@ -4,7 +4,14 @@ from django.contrib import admin
 from django_q.models import Failure, OrmQ, Schedule, Success
 from rest_framework.authtoken.models import TokenProxy
 
-from policies import consent_admin, drafts_admin, partners_admin, people_admin, retention_admin  # noqa: F401 - further pages
+from policies import (  # noqa: F401 - further pages
+    consent_admin,
+    drafts_admin,
+    grants_admin,
+    partners_admin,
+    people_admin,
+    retention_admin,
+)
 from policies.models import LedgerLine, Procedure, Reason
 from policies.recorded import LookedAt, Recorded
 

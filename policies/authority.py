@@ -52,6 +52,12 @@ def grants(user: User) -> list[Grant]:
     return user._grants
 
 
+def in_force(user: User) -> list[Grant]:
+    """Those of them that hold today, by the date of the house."""
+    today = timezone.localdate()
+    return [grant for grant in grants(user) if scopes.of(grant).holds_on(today)]
+
+
 def held(user: User, power: str) -> list[Limits]:
     """Within which limits `user` holds `power` today, by the date of the house."""
     today = timezone.localdate()
@@ -165,9 +171,8 @@ def second_person(power: str, **facts) -> SecondPerson | None:
 
 def passes_on(user: User) -> bool:
     """Whether this person may give any power at all to others."""
-    today = timezone.localdate()
-    give = [one for one in grants(user) if one.may_pass_on or one.power == Power.GRANT]
-    return user.is_active and (user.is_superuser or any(scopes.of(one).holds_on(today) for one in give))
+    give = (one.may_pass_on or one.power == Power.GRANT for one in in_force(user))
+    return user.is_active and (user.is_superuser or any(give))
 
 
 def why_not_pass_on(user: User, grant: Grant, *, taking_back: bool = False) -> str:
@@ -182,8 +187,7 @@ def why_not_pass_on(user: User, grant: Grant, *, taking_back: bool = False) -> s
         return "Your role may not grant powers to others."
     if not taking_back and user.groups.filter(pk=grant.group_id).exists():
         return "Nobody widens their own powers: ask another person to give this to a group that you belong to."
-    today, given = timezone.localdate(), scopes.of(grant)
-    own = [one for one in grants(user) if scopes.of(one).holds_on(today)]
+    given, own = scopes.of(grant), in_force(user)
     giving = [one for one in own if one.power == Power.GRANT and grant.power != Power.GRANT]
     passing = [one for one in own if one.power == grant.power and one.may_pass_on]
     if not giving and not passing:

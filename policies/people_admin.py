@@ -5,15 +5,11 @@ from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
 
 from policies import audit
-from policies.models import Grant, User
+from policies.grants_admin import GrantInline
+from policies.models import User
 from policies.recorded import Recorded
 
 admin.site.unregister(Group)
-
-
-class GrantInline(admin.TabularInline):
-    model = Grant
-    extra = 0
 
 
 @admin.register(Group)
@@ -21,10 +17,11 @@ class Groups(Recorded, GroupAdmin):
     inlines = [GrantInline]
 
     def save_formset(self, request, form, formset, change):
+        old = [str(grant) for grant in form.instance.grants.all()]
         super().save_formset(request, form, formset, change)
         if formset.has_changed():
             now = [str(grant) for grant in form.instance.grants.all()]
-            audit.record(request.user, "change grants", form.instance, detail={"new": now})
+            audit.record(request.user, "change grants", form.instance, detail={"old": old, "new": now})
 
 
 @admin.register(User)
@@ -41,10 +38,3 @@ class Users(Recorded, UserAdmin):
         super().save_related(request, form, formsets, change)
         groups = [group.name for group in form.instance.groups.all()]
         audit.record(request.user, "change groups", form.instance, detail={"new": groups})
-
-
-@admin.register(Grant)
-class Grants(Recorded):
-    list_display = ["group", "power", "source", "destination"]
-    list_filter = ["group", "power", "source"]
-    list_select_related = True

@@ -7,11 +7,17 @@ from policies import versions
 from policies.models import Grant, Power
 
 GRANTS = {
-    "Front desk": [Power.VIEW],
-    "Reconciliation": [Power.VIEW, Power.RECONCILE, Power.ORDER],
-    "Releasing officers": [Power.VIEW, Power.RECONCILE, Power.ORDER, Power.OVERRIDE, Power.RELEASE, Power.REJECT],
-    "Managers": [Power.VIEW, Power.OVERRIDE, Power.AUDIT],
+    "Front desk": [Power.STAGE, Power.VIEW],
+    "Reconciliation": [Power.STAGE, Power.VIEW, Power.RECONCILE, Power.ORDER],
+    "Releasing officers": [
+        *(Power.VIEW, Power.RECONCILE, Power.ORDER, Power.OVERRIDE, Power.RELEASE, Power.REJECT),
+        *(Power.SHARE, Power.DOWNLOAD, Power.RECALL),
+    ],
+    "Managers": [
+        *(Power.VIEW, Power.OVERRIDE, Power.AUDIT, Power.SET_POLICY, Power.APPROVE_POLICY, Power.DELETE),
+    ],
     "Auditors": [Power.VIEW, Power.AUDIT],
+    "Administrators": [Power.GRANT],
 }
 
 # What managers may edit in the administration; auditors may look at the same pages.
@@ -19,7 +25,7 @@ MANAGED = {
     "policies": [
         *("organisation", "source", "sourcesystem", "destination"),
         *("procedure", "procedurerule", "retentionrule", "consentrule", "qualityrule", "coercionrule", "reason"),
-        *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight"),
+        *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight", "secondperson"),
         *("policydraft", "policyversion"),
     ],
     "orders": [
@@ -44,6 +50,7 @@ def install() -> dict[str, Group]:
     grants = Permission.objects.filter(content_type__app_label="policies", codename="view_grant")
     groups["Managers"].permissions.set([*_permissions("add", "change", "view", "delete"), *grants])
     groups["Auditors"].permissions.set(_permissions("view"))
+    # The page of grants asks for the power to grant, and grant by grant what is theirs to give: no permission here.
     return groups
 
 

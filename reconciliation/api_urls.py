@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from reconciliation.views import (
     api,
     api_consent,
+    api_emergencies,
     api_expiry,
     api_ledger,
     api_lists,
@@ -72,6 +73,8 @@ urlpatterns = [
     path("quality/", api_quality.quality, name="quality"),
     path("submissions/", api_lists.submissions, name="submissions"),
     path("submissions/<uuid:key>/", api_lists.submission, name="submission"),
+    path("emergencies/", api_emergencies.Emergencies.as_view(), name="emergencies"),
+    path("emergencies/<uuid:key>/review/", api_emergencies.review_emergency, name="review-emergency"),
     path("sources/", api_lists.sources, name="sources"),
     path("destinations/", api_lists.destinations, name="destinations"),
     path("destinations/<uuid:key>/test/", api_partners.test_destination, name="test-destination"),

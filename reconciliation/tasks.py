@@ -4,7 +4,18 @@ import logging
 
 from orders import outbound
 from policies import anchors, atna, drafts
-from reconciliation import asking, automatic, commitment, deletion, delivery, intake, keeping, matching, quality
+from reconciliation import (
+    asking,
+    automatic,
+    commitment,
+    deletion,
+    delivery,
+    emergency,
+    intake,
+    keeping,
+    matching,
+    quality,
+)
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +30,10 @@ def prove(key: str) -> None:
 
 def ask(key: str) -> None:
     asking.ask(key)
+
+
+def alarm(key: str) -> None:
+    emergency.alarm(key)
 
 
 def hear(transaction_uid: str) -> None:
@@ -51,6 +66,7 @@ def sweep() -> dict[str, int]:
         "deleted": _each(deletion.due(), deletion.carry_out, counts=bool),
         "anchored": _once(anchors.keep),
         "audited": _once(atna.send_due),
+        "alarmed": _each(emergency.untold(), emergency.alarm),
     }
 
 

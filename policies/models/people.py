@@ -113,7 +113,7 @@ class SecondPerson(models.Model):
         choices=[
             (one.value, one.label)
             for one in Power
-            if one.name in ("RELEASE", "SHARE", "RECALL", "DELETE", "OVERRIDE", "APPROVE_POLICY")
+            if one.name in ("RELEASE", "SHARE", "RECALL", "DELETE", "APPROVE_POLICY")
         ],
     )
     source = models.ForeignKey(Source, models.CASCADE, null=True, blank=True, help_text=_("Empty: every source."))

@@ -11,7 +11,7 @@ from orders import outbound
 from orders.models import Notice
 from policies import authority, deeds
 from policies.rules.values import as_date
-from reconciliation import lease
+from reconciliation import emergency, lease
 
 register = template.Library()
 
@@ -137,6 +137,12 @@ def counted(number: int, noun: str) -> str:
 def percent(score: float | None) -> str:
     """Never 100 % and never 0 %: a score is not a certainty."""
     return "" if score is None else f"{min(99, max(1, round(score * 100)))} %"
+
+
+@register.simple_tag
+def unreviewed() -> str:
+    """How many emergency accesses wait for a review, for the link to them."""
+    return f" ({number})" if (number := emergency.unreviewed()) else ""
 
 
 @register.filter

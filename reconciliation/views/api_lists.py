@@ -97,5 +97,5 @@ def reasons(request: Request) -> Response:
 def me(request: Request) -> Response:
     """Who you are, and what you may do where."""
     user = request.user
-    said = {"id": user.pk, "username": user.username, "name": str(user), "powers": authority.grants(user)}
+    said = {"id": user.pk, "username": user.username, "name": str(user), "powers": authority.in_force(user)}
     return Response(shapes.MeSerializer(said).data)

@@ -179,5 +179,5 @@ def test_me_says_who_i_am_and_what_i_may_do(desk):
     me = desk.get("/api/me/").json()
 
     assert (me["username"], me["name"]) == ("desk", "Desk")
-    assert {grant["power"] for grant in me["powers"]} == {"view", "reconcile", "create order"}
+    assert {grant["power"] for grant in me["powers"]} == {"stage", "view", "reconcile", "create order"}
     assert Submission.objects.count() == 0
