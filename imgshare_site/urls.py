@@ -1,10 +1,15 @@
 """The addresses of the site. What is not under `api/` is for people."""
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
-from django.contrib.auth.views import LogoutView
 from django.urls import include, path
+from django.views.generic import RedirectView
 
+from imgshare_site import sittings
 from reconciliation.views import desk, news, pictures, queue, records, sessions, study, told
+
+# One door: the administration has no sign-in of its own.
+admin.site.login = secure_admin_login(admin.site.login)
 
 STUDY = "studies/<uuid:key>/"
 
@@ -39,7 +44,11 @@ urlpatterns = [
     path("unreadable/", records.unreadable, name="unreadable"),
     path("ledger/", records.ledger, name="ledger"),
     path("login/", sessions.SignIn.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("logout/", sessions.SignOut.as_view(), name="logout"),
+    path("session/", sittings.show, name="session"),
+    path("account/", include("imgshare_site.account_urls")),
+    path("admin/logout/", sessions.SignOut.as_view()),
+    path("admin/password_change/", RedirectView.as_view(pattern_name="account_change_password")),
     path("admin/", admin.site.urls),
     path("api/", include("reconciliation.api_urls")),
 ]

@@ -1,13 +1,13 @@
 """The managers' pages: partners, grants, procedures, retention rules, reasons; the ledger to look at."""
 
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.models import Group
 from django.utils.translation import gettext_lazy as _
 from django_q.models import Failure, OrmQ, Schedule, Success
 from rest_framework.authtoken.models import TokenProxy
 
-from policies import audit
+from policies import audit, people_admin  # noqa: F401 - further pages
 from policies.models import (
     AssigningAuthority,
     AuthorityAlias,
@@ -18,7 +18,6 @@ from policies.models import (
     Reason,
     RetentionRule,
     Source,
-    User,
 )
 from policies.recorded import LookedAt, Recorded
 
@@ -46,22 +45,6 @@ class Groups(Recorded, GroupAdmin):
         if formset.has_changed():
             now = [str(grant) for grant in form.instance.grants.all()]
             audit.record(request.user, "change grants", form.instance, detail={"new": now})
-
-
-@admin.register(User)
-class Users(Recorded, UserAdmin):
-    list_display = ["username", "first_name", "last_name", "is_active", "is_staff"]
-
-    def user_change_password(self, request, id, form_url=""):
-        response = super().user_change_password(request, id, form_url)
-        if request.method == "POST" and response.status_code == 302:
-            audit.record(request.user, "change password", self.get_object(request, id))
-        return response
-
-    def save_related(self, request, form, formsets, change):
-        super().save_related(request, form, formsets, change)
-        groups = [group.name for group in form.instance.groups.all()]
-        audit.record(request.user, "change groups", form.instance, detail={"new": groups})
 
 
 @admin.register(Source)
