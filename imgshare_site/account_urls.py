@@ -16,7 +16,7 @@ urlpatterns = [
     # The names that allauth asks for are those of our own two pages.
     path("login/", sessions.SignIn.as_view(), name="account_login"),
     path("logout/", sessions.SignOut.as_view(), name="account_logout"),
-    path("password/", account.password_change, name="account_change_password"),
+    path("password/", sessions.PasswordChange.as_view(), name="account_change_password"),
     path("again/", account.reauthenticate, name="account_reauthenticate"),
     path("second-factor/", mfa.index, name="mfa_index"),
     path("second-factor/code/", mfa.authenticate, name="mfa_authenticate"),
@@ -29,7 +29,6 @@ urlpatterns = [
     path("sessions/", usersessions.list_usersessions, name="usersessions_list"),
     # The hospital's own sign-in; not there while the settings name no server.
     path("oidc/cancelled/", social.login_cancelled, name="socialaccount_login_cancelled"),
-    path("oidc/error/", social.login_error, name="socialaccount_login_error"),
     path("oidc/<str:provider_id>/", require_POST(oidc.login), name="openid_connect_login"),
     path("oidc/<str:provider_id>/callback/", oidc.callback, name="openid_connect_callback"),
 ]

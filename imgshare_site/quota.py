@@ -62,9 +62,9 @@ class Pages:
 
 
 class Calls(BaseThrottle):
-    """Counts the REST calls about one thing, and the pages of lists."""
+    """Counts the REST calls about one thing, and every page of a list after the first."""
 
     def allow_request(self, request, view) -> bool:
-        if request.method == "GET" and request.user:
+        if request.method == "GET" and request.user and ("key" in view.kwargs or "cursor" in request.GET):
             count(request.user)
         return True

@@ -1,6 +1,6 @@
 """Signing in and out. A page that is open when its session ends says so, and keeps what was typed."""
 
-from allauth.account.views import LoginView, LogoutView
+from allauth.account.views import LoginView, LogoutView, PasswordChangeView
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
@@ -26,3 +26,10 @@ class SignOut(LogoutView):
         response = super().post(*args, **kwargs)
         response["Clear-Site-Data"] = FORGET
         return response
+
+
+class PasswordChange(PasswordChangeView):
+    def dispatch(self, request: HttpRequest, *args, **kwargs) -> HttpResponse:
+        if not request.user.has_usable_password():
+            raise Denied("Your account has no password here: you sign in elsewhere.")
+        return super().dispatch(request, *args, **kwargs)
