@@ -17,12 +17,12 @@ from policies.models import User
 from policies.problems import TooMany
 
 MINUTE, DAY = 60, 24 * 3600
-PICTURES = 10  # pictures that count as one view
+VIEW, PICTURE = 10, 1  # ten pictures count as one view
 TOO_FAST = "You have opened more studies in a minute than anybody reads. Wait a minute, then go on."
 TOO_MUCH = "You have opened more studies today than one person may. Ask the administrator if your work needs it."
 
 
-def count(user: User, *, views: float = 1) -> None:
+def count(user: User, *, weight: int = VIEW) -> None:
     """Count what `user` looks at, or raise `TooMany`. The first refusal of a day is in the ledger."""
     key, now = f"views:{user.pk}", time.time()
     minute, in_minute, day, in_day, told = cache.get(key) or (0, 0, 0, 0, False)
@@ -30,13 +30,19 @@ def count(user: User, *, views: float = 1) -> None:
         minute, in_minute = now // MINUTE, 0
     if now // DAY != day:
         day, in_day, told = now // DAY, 0, False
-    why = TOO_MUCH if in_day >= settings.VIEWS_PER_DAY else TOO_FAST if in_minute >= settings.VIEWS_PER_MINUTE else ""
+    why = (
+        TOO_MUCH
+        if in_day >= settings.VIEWS_PER_DAY * VIEW
+        else TOO_FAST
+        if in_minute >= settings.VIEWS_PER_MINUTE * VIEW
+        else ""
+    )
     if not why:
-        cache.set(key, (minute, in_minute + views, day, in_day + views, told), DAY)
+        cache.set(key, (minute, in_minute + weight, day, in_day + weight, told), DAY)
         return
     if not told:
         cache.set(key, (minute, in_minute, day, in_day, True), DAY)
-        audit.record(user, "many views", user, detail={"today": round(in_day), "this minute": round(in_minute)})
+        audit.record(user, "many views", user, detail={"today": in_day // VIEW, "this minute": in_minute // VIEW})
     raise TooMany(why)
 
 
@@ -55,7 +61,7 @@ class Pages:
             return None
         if request.user.is_authenticated:
             try:
-                count(request.user, views=1 / PICTURES if match.view_name == "picture" else 1)
+                count(request.user, weight=PICTURE if match.view_name == "picture" else VIEW)
             except TooMany as problem:
                 return shown(request, problem)
         return None

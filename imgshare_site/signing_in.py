@@ -1,7 +1,6 @@
 """What signing in means here: who did it is in the ledger, and what django-allauth would also offer is off."""
 
 from allauth.account.adapter import DefaultAccountAdapter
-from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.base.forms import AuthenticateForm
 from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from allauth.usersessions.models import UserSession
@@ -18,7 +17,8 @@ SIGN_IN, SIGN_OUT, FAILED, ENDED = "sign in", "sign out", "failed sign-in", "ses
 SOMEBODY = "somebody"  # the actor of what nobody signed in for
 UNKNOWN = "an unknown name"  # what was typed may be a password: it is kept nowhere
 # What allauth would mail about, in the words of the ledger.
-FACTORS = {
+NOTICES = {
+    "account/email/password_changed": "change password",
     "mfa/email/totp_activated": "set up second factor",
     "mfa/email/totp_deactivated": "remove second factor",
     "mfa/email/recovery_codes_generated": "make recovery codes",
@@ -55,8 +55,9 @@ class Accounts(DefaultAccountAdapter):
     def add_message(self, *args, **kwargs) -> None:
         """The pages say by themselves how things stand."""
 
-    def send_mail(self, *args, **kwargs) -> None:
-        """No mail leaves the portal."""
+    def send_notification_mail(self, template: str, user: User, *args, **kwargs) -> None:
+        """No mail leaves the portal; the ledger has it instead."""
+        audit.record(user, NOTICES.get(template, template), user)
 
 
 def ways(request: HttpRequest) -> list[str]:
@@ -67,11 +68,6 @@ def ways(request: HttpRequest) -> list[str]:
 def failed(user: User | None) -> None:
     """Note that somebody could not sign in as `user`; None for a name that nobody has."""
     audit.record(SOMEBODY, FAILED, user or "user", key="" if user else UNKNOWN)
-
-
-class SecondFactors(DefaultMFAAdapter):
-    def send_notification_mail(self, template: str, user: User, *args, **kwargs) -> None:
-        audit.record(user, FACTORS.get(template, template), user)
 
 
 class SecondFactorForm(AuthenticateForm):
