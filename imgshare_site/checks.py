@@ -22,6 +22,8 @@ WAITS = {
     "JOB_SECONDS": "IMGSHARE_JOB_SECONDS",
     "LOOKUP_SECONDS": "IMGSHARE_LOOKUP_SECONDS",
     "MLLP_IDLE_SECONDS": "IMGSHARE_MLLP_IDLE_SECONDS",
+    "IDLE_SECONDS": "IMGSHARE_IDLE_SECONDS",
+    "SESSION_SECONDS": "IMGSHARE_SESSION_SECONDS",
 }
 TLS_FILES = ("CERTIFICATE", "KEY", "AUTHORITIES")
 TLS_DOORS = {"DICOM": "DICOM", "MLLP": "HL7"}  # as the settings call them, and as people do
@@ -279,6 +281,18 @@ def hosts_are_named(**kwargs) -> list[CheckMessage]:
     ]
 
 
+def staff_needs_a_second_factor(**kwargs) -> list[CheckMessage]:
+    if {"all", "staff"} & set(settings.MFA_REQUIRED):
+        return []
+    return [
+        Warning(
+            "A password alone opens the administration.",
+            hint="Set IMGSHARE_MFA_REQUIRED to staff, or to all.",
+            id="imgshare.W004",
+        )
+    ]
+
+
 ALWAYS = [
     data_folder_is_writable,
     spool_and_vault_share_a_file_system,
@@ -292,4 +306,4 @@ ALWAYS = [
     messages_fit_through_the_door,
     calls_go_where_they_may,
 ]
-DEPLOY = [secret_key_is_secret, pages_are_encrypted, database_is_a_server, hosts_are_named]
+DEPLOY = [secret_key_is_secret, pages_are_encrypted, database_is_a_server, hosts_are_named, staff_needs_a_second_factor]

@@ -5,9 +5,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from policies import audit
-from policies.problems import Conflict, Denied, Invalid, Problem
+from policies.problems import Conflict, Denied, Invalid, Problem, TooMany
 
-STATUS = {Denied: 403, Conflict: 409, Invalid: 422}  # the REST views answer with the same numbers
+STATUS = {Denied: 403, Conflict: 409, Invalid: 422, TooMany: 429}  # the REST views answer with the same numbers
 
 
 def address_of(request: HttpRequest) -> str:

@@ -90,6 +90,21 @@ ANCHOR_MAIL = env.list("IMGSHARE_ANCHOR_MAIL", [])
 EMAIL_HOST, EMAIL_PORT = env.str("IMGSHARE_MAIL_HOST", "localhost"), env.int("IMGSHARE_MAIL_PORT", 25)
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("IMGSHARE_MAIL_FROM", "imgshare@localhost")
 EMAIL_TIMEOUT = 10
+# Signing in: how long a session lasts without a sign of its person, and at most; who needs a second factor
+# (names of groups, "staff" for the accounts of the administration, "all"); how much one person may look at.
+IDLE_SECONDS = env.int("IMGSHARE_IDLE_SECONDS", 15 * 60)
+SESSION_SECONDS = env.int("IMGSHARE_SESSION_SECONDS", 12 * 3600)
+MFA_REQUIRED = env.list("IMGSHARE_MFA_REQUIRED", [])
+VIEWS_PER_MINUTE = env.int("IMGSHARE_VIEWS_PER_MINUTE", 120)
+VIEWS_PER_DAY = env.int("IMGSHARE_VIEWS_PER_DAY", 3000)
+# The hospital's own sign-in by OpenID Connect; off while there is no server.
+OIDC_NAME = env.str("IMGSHARE_OIDC_NAME", "Hospital account")
+OIDC_SERVER = env.str("IMGSHARE_OIDC_SERVER", "")
+OIDC_CLIENT_ID = env.str("IMGSHARE_OIDC_CLIENT_ID", "")
+OIDC_CLIENT_SECRET = env.str("IMGSHARE_OIDC_CLIENT_SECRET", "")
+OIDC_USER_CLAIM = env.str("IMGSHARE_OIDC_USER_CLAIM", "preferred_username")
+OIDC_GROUPS_CLAIM = env.str("IMGSHARE_OIDC_GROUPS_CLAIM", "")  # empty: groups are given here
+OIDC_CREATE = env.bool("IMGSHARE_OIDC_CREATE", False)  # make an account for whoever the server knows
 
 DEBUG = env.bool("IMGSHARE_DEBUG", False)
 ALLOWED_HOSTS = env.list("IMGSHARE_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
@@ -125,6 +140,12 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "csp",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
     "django_htmx",
     "django_q",
     "rest_framework",
@@ -141,18 +162,22 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "imgshare_site.middleware.Whence",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "imgshare_site.sittings.Clock",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "imgshare_site.sittings.SecondFactor",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "imgshare_site.middleware.Whence",
+    "allauth.account.middleware.AccountMiddleware",
     "imgshare_site.middleware.Refusals",
     "imgshare_site.middleware.NoNul",
+    "imgshare_site.quota.Pages",
     "imgshare_site.middleware.NoStore",
 ]
 
@@ -168,6 +193,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "imgshare_site.sittings.on_pages",
             ]
         },
     }
@@ -186,7 +212,20 @@ else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
+# Shared by all processes: what counts attempts to sign in, and what somebody has looked at.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "cache",
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
+    }
+}
+
 AUTH_USER_MODEL = "policies.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -195,7 +234,31 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "queue"
 LOGOUT_REDIRECT_URL = "login"
 
-SESSION_COOKIE_AGE = 12 * 3600
+# Accounts are made by the administrator: nobody signs up, and no mail is sent.
+ACCOUNT_ADAPTER = "imgshare_site.signing_in.Accounts"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = True  # the cookie lives as long as the session, which has clocks of its own
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+MFA_FORMS = {"authenticate": "imgshare_site.signing_in.SecondFactorForm"}
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Outside images"
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+USERSESSIONS_ADAPTER = "imgshare_site.signing_in.Sessions"
+SOCIALACCOUNT_ADAPTER = "imgshare_site.identities.Identities"
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_LOGIN_ON_GET = False
+OIDC_APP = {
+    "provider_id": "hospital",
+    "name": OIDC_NAME,
+    "client_id": OIDC_CLIENT_ID,
+    "secret": OIDC_CLIENT_SECRET,
+    "settings": {"server_url": OIDC_SERVER, "oauth_pkce_enabled": True, "uid_field": "sub"},
+}
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [OIDC_APP] if OIDC_SERVER else []}}
+
+SESSION_COOKIE_AGE = SESSION_SECONDS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
@@ -221,6 +284,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
         "rest_framework.authentication.TokenAuthentication",
     ],
+    "DEFAULT_THROTTLE_CLASSES": ["imgshare_site.quota.Calls"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],

@@ -1,9 +1,11 @@
 """The addresses of the site. What is not under `api/` is for people."""
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
-from django.contrib.auth.views import LogoutView
 from django.urls import include, path
+from django.views.generic import RedirectView
 
+from imgshare_site import sittings
 from reconciliation.views import (
     consent,
     desk,
@@ -19,6 +21,9 @@ from reconciliation.views import (
     study,
     told,
 )
+
+# One door: the administration has no sign-in of its own.
+admin.site.login = secure_admin_login(admin.site.login)
 
 STUDY = "studies/<uuid:key>/"
 
@@ -77,7 +82,11 @@ urlpatterns = [
     path("emergencies/", emergencies.show, name="emergencies"),
     path("emergencies/<uuid:key>/review/", emergencies.review, name="review_emergency"),
     path("login/", sessions.SignIn.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("logout/", sessions.SignOut.as_view(), name="logout"),
+    path("session/", sittings.show, name="session"),
+    path("account/", include("imgshare_site.account_urls")),
+    path("admin/logout/", sessions.SignOut.as_view()),
+    path("admin/password_change/", RedirectView.as_view(pattern_name="account_change_password")),
     path("admin/", admin.site.urls),
     path("api/", include("reconciliation.api_urls")),
 ]

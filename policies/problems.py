@@ -23,3 +23,9 @@ class Invalid(Problem):
     """What was given cannot be used as it is."""
 
     code = "invalid"
+
+
+class TooMany(Problem):
+    """This would be fine, but there was too much of it lately."""
+
+    code = "too_many"

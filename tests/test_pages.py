@@ -83,7 +83,7 @@ def test_the_sign_in_page_may_be_seen_by_anybody():
 
 @pytest.mark.django_db
 def test_a_wrong_password_is_answered_in_words():
-    response = Client().post(reverse("login"), {"username": "nobody", "password": "nothing"})
+    response = Client().post(reverse("login"), {"login": "nobody", "password": "nothing"})
 
     assert "do not fit" in response.content.decode()
 

@@ -16,11 +16,11 @@ from rest_framework.views import set_rollback
 
 from policies import authority
 from policies.models import Power
-from policies.problems import Conflict, Denied, Invalid, Problem
+from policies.problems import Conflict, Denied, Invalid, Problem, TooMany
 from reconciliation import queue
 from reconciliation.serializers import RefusalSerializer
 
-STATUS = {Denied: 403, Conflict: 409, Invalid: 422}
+STATUS = {Denied: 403, Conflict: 409, Invalid: 422, TooMany: 429}
 NOT_HERE = "There is nothing at this address that you may see. Every address ends with a slash."
 REFUSALS = {
     401: OpenApiResponse(RefusalSerializer, "Nobody is signed in."),
@@ -28,6 +28,7 @@ REFUSALS = {
     404: OpenApiResponse(RefusalSerializer, "Not there, or not for you to know of."),
     409: OpenApiResponse(RefusalSerializer, "Not now: the state, the version or the lease is another."),
     422: OpenApiResponse(RefusalSerializer, "What was given cannot be used as it is."),
+    429: OpenApiResponse(RefusalSerializer, "Too much was looked at lately."),
 }
 
 

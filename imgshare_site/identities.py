@@ -1,0 +1,74 @@
+"""Who signs in by OpenID Connect is somebody here: the account of that name that has no password of its own."""
+
+from allauth.account.adapter import get_adapter as accounts
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialLogin
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.http import HttpRequest
+
+from policies import audit
+from policies.models import User
+from policies.problems import Denied
+
+STRANGER = "You have no account here that signs in this way. Ask the administrator."
+
+
+class Identities(DefaultSocialAccountAdapter):
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        return False
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Finds whose account it is, once; takes over the groups that the server names, at every sign-in."""
+        if sociallogin.state.get("process", "login") != "login":
+            raise Denied("Accounts are linked by signing in, not here.")
+        claims = claims_of(sociallogin)
+        known = sociallogin.is_existing
+        user = sociallogin.user if known else owner(claims)
+        with transaction.atomic():
+            if not known:
+                sociallogin.connect(request, user)
+            if settings.OIDC_GROUPS_CLAIM:
+                take_groups(user, claims.get(settings.OIDC_GROUPS_CLAIM))
+
+    def send_notification_mail(self, template: str, user: User, *args, **kwargs) -> None:
+        audit.record(user, "link account", user)
+
+
+def claims_of(sociallogin: SocialLogin) -> dict:
+    """The claims of the ID token, and those of the user info endpoint over them."""
+    data = sociallogin.account.extra_data
+    return {**data.get("id_token", {}), **data.get("userinfo", {})}
+
+
+def owner(claims: dict) -> User:
+    """The account of that name; made when the settings say so. One with a password is never taken over."""
+    name = str(claims.get(settings.OIDC_USER_CLAIM) or "")
+    user = User.objects.filter(username=name).first() if name else None
+    if user is None and name and settings.OIDC_CREATE:
+        user = _made(name, claims)
+    if user is None or user.has_usable_password():
+        accounts().authentication_failed(None, username=name)
+        raise Denied(STRANGER)
+    return user
+
+
+@transaction.atomic
+def _made(name: str, claims: dict) -> User:
+    user = User(username=name, first_name=claims.get("given_name", ""), last_name=claims.get("family_name", ""))
+    user.set_unusable_password()
+    user.full_clean(exclude=["password"])
+    user.save()
+    audit.record(audit.PORTAL, "add", user, reason="known to the hospital's sign-in")
+    return user
+
+
+def take_groups(user: User, named: object) -> None:
+    """Make the user a member of exactly the groups named that exist here; the ledger has it when that changed."""
+    names = [str(name) for name in named] if isinstance(named, list) else []
+    groups, before = list(Group.objects.filter(name__in=names).order_by("name")), list(user.groups.order_by("name"))
+    if groups != before:
+        user.groups.set(groups)
+        detail = {"old": [group.name for group in before], "new": [group.name for group in groups]}
+        audit.record(audit.PORTAL, "change groups", user, detail=detail, reason="as the hospital's sign-in says")
