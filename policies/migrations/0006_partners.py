@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('policies', '0005_scopes'),
+        ("policies", "0005_scopes"),
     ]
 
     operations = [

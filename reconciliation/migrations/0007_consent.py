@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('orders', '0006_patient_keys'),
-        ('reconciliation', '0006_category'),
+        ("reconciliation", "0006_category"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -52,7 +52,7 @@ def plain(field, row):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('policies', '0007_coercion'),
+        ("policies", "0013_cache"),
     ]
 
     operations = [

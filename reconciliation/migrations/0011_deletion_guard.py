@@ -38,7 +38,7 @@ def keep_terms(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("reconciliation", "0007_expiry"), ("policies", "0006_retention")]
+    dependencies = [("reconciliation", "0010_expiry"), ("policies", "0008_retention")]
     operations = [
         migrations.RunPython(protect, migrations.RunPython.noop),
         migrations.RunPython(keep_terms, migrations.RunPython.noop),

@@ -32,7 +32,7 @@ def list_the_checks(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('policies', '0006_retention'),
+        ("policies", "0008_retention"),
     ]
 
     operations = [

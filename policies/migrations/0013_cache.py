@@ -9,5 +9,5 @@ def make(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("policies", "0005_scopes")]
+    dependencies = [("policies", "0012_coercion")]
     operations = [migrations.RunPython(make, migrations.RunPython.noop)]

@@ -69,7 +69,7 @@ def protect(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('policies', '0006_second_person'),
+        ("policies", "0010_second_person"),
     ]
 
     operations = [

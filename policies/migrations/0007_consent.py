@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('policies', '0006_partners'),
+        ("policies", "0006_partners"),
     ]
 
     operations = [

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('auth', '0012_alter_user_first_name_max_length'),
-        ('policies', '0006_quality'),
+        ("policies", "0009_quality"),
     ]
 
     operations = [

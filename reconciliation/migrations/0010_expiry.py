@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('orders', '0006_patient_keys'),
-        ('reconciliation', '0009_consent_key'),
+        ("reconciliation", "0009_consent_key"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

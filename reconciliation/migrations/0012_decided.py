@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('reconciliation', '0008_deletion_guard'),
+        ("reconciliation", "0011_deletion_guard"),
     ]
 
     operations = [

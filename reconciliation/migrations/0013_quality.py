@@ -21,7 +21,7 @@ def name_the_rules(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('reconciliation', '0007_decided'),
+        ("reconciliation", "0012_decided"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

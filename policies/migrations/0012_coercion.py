@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('policies', '0006_ledger_search'),
+        ("policies", "0011_ledger_search"),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('reconciliation', '0007_quality'),
+        ("reconciliation", "0013_quality"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
