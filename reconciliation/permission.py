@@ -45,9 +45,10 @@ def second_person(power: str, study: Study, *, to: list[Destination] | None = No
 def opened(user: User) -> frozenset:
     """Keys of the studies that this person has open in an emergency; read once for each user object."""
     if not hasattr(user, "_opened"):
-        may = bool(authority.held(user, Power.EMERGENCY))
-        live = EmergencyAccess.objects.filter(by=user, until__gt=Now()) if may else ()
-        user._opened = frozenset(one.study_id for one in live)
+        live = EmergencyAccess.objects.filter(by=user, until__gt=Now()).select_related("study__source")
+        rows = [one.study for one in live] if authority.held(user, Power.EMERGENCY) else []
+        may = (one for one in rows if not authority.why_not(user, Power.EMERGENCY, **about(one)))
+        user._opened = frozenset(one.pk for one in may)
     return user._opened
 
 
