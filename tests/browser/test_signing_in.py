@@ -104,7 +104,7 @@ def test_what_was_typed_outlives_the_session_and_can_be_sent_after_signing_in_ag
     field.evaluate("field => { field.closest('details')?.setAttribute('open', ''); field.value = 'Typed with care'; }")
     Session.objects.all().delete()
     page.evaluate("document.getElementById('ending').show(); window.dispatchEvent(new Event('focus'))")
-    page.get_by_text("Your session has ended").wait_for()
+    page.get_by_text("in the new window").wait_for()
     sign_in(page, desk)
     page.evaluate("window.dispatchEvent(new Event('focus'))")
     page.get_by_role("alertdialog").wait_for(state="hidden")
