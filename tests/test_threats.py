@@ -1,4 +1,4 @@
-"""Threats to the whole site: forged requests (T13), powers taken through the administration (T17), careless settings."""
+"""Threats to the whole site: forged requests (T13), powers taken through the administration (T17), settings."""
 
 import os
 import subprocess
