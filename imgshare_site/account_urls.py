@@ -8,7 +8,6 @@ from allauth.socialaccount import views as social
 from allauth.socialaccount.providers.openid_connect import views as oidc
 from allauth.usersessions import views as usersessions
 from django.urls import path
-from django.views.decorators.http import require_POST
 
 from reconciliation.views import sessions
 
@@ -29,6 +28,6 @@ urlpatterns = [
     path("sessions/", usersessions.list_usersessions, name="usersessions_list"),
     # The hospital's own sign-in; not there while the settings name no server.
     path("oidc/cancelled/", social.login_cancelled, name="socialaccount_login_cancelled"),
-    path("oidc/<str:provider_id>/", require_POST(oidc.login), name="openid_connect_login"),
+    path("oidc/<str:provider_id>/", sessions.elsewhere, name="openid_connect_login"),
     path("oidc/<str:provider_id>/callback/", oidc.callback, name="openid_connect_callback"),
 ]

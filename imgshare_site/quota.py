@@ -30,20 +30,14 @@ def count(user: User, *, weight: int = VIEW) -> None:
         minute, in_minute = now // MINUTE, 0
     if now // DAY != day:
         day, in_day, told = now // DAY, 0, False
-    why = (
-        TOO_MUCH
-        if in_day >= settings.VIEWS_PER_DAY * VIEW
-        else TOO_FAST
-        if in_minute >= settings.VIEWS_PER_MINUTE * VIEW
-        else ""
-    )
-    if not why:
+    too_fast, too_much = in_minute >= settings.VIEWS_PER_MINUTE * VIEW, in_day >= settings.VIEWS_PER_DAY * VIEW
+    if not (too_fast or too_much):
         cache.set(key, (minute, in_minute + weight, day, in_day + weight, told), DAY)
         return
     if not told:
         cache.set(key, (minute, in_minute, day, in_day, True), DAY)
         audit.record(user, "many views", user, detail={"today": in_day // VIEW, "this minute": in_minute // VIEW})
-    raise TooMany(why)
+    raise TooMany(TOO_MUCH if too_much else TOO_FAST)
 
 
 class Pages:

@@ -2,6 +2,7 @@
 
 import secrets
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dj_database_url
 from environs import Env
@@ -256,6 +257,7 @@ OIDC_APP = {
     "secret": OIDC_CLIENT_SECRET,
     "settings": {"server_url": OIDC_SERVER, "oauth_pkce_enabled": True, "uid_field": "sub"},
 }
+OIDC_ORIGIN = ["{0.scheme}://{0.netloc}".format(urlsplit(OIDC_SERVER))] if OIDC_SERVER else []  # our form leads there
 SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [OIDC_APP] if OIDC_SERVER else []}}
 
 SESSION_COOKIE_AGE = SESSION_SECONDS
@@ -274,7 +276,7 @@ CONTENT_SECURITY_POLICY = {
         "img-src": ["'self'", "data:"],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
-        "form-action": ["'self'"],
+        "form-action": ["'self'", *OIDC_ORIGIN],
         "frame-ancestors": ["'none'"],
     }
 }

@@ -187,6 +187,13 @@ def test_a_wildcard_host_is_warned_about(settings, hosts, warned):
     assert ids(checks.hosts_are_named()) == ["imgshare.W003"] * warned
 
 
+@pytest.mark.parametrize(("who", "warned"), [([], True), (["Managers"], True), (["staff"], False), (["all"], False)])
+def test_an_administration_that_a_password_opens_is_warned_about(settings, who, warned):
+    settings.MFA_REQUIRED = who
+
+    assert ids(checks.staff_needs_a_second_factor()) == ["imgshare.W004"] * warned
+
+
 def test_the_example_of_the_environment_names_every_variable_that_the_settings_read():
     """deploy/imgshare.env.example is what an operator fills in: it must not drift."""
     read = re.findall(r'env\.\w+\(\s*"(\w+)"', (site.BASE_DIR / "imgshare_site" / "settings.py").read_text())

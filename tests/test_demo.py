@@ -208,7 +208,7 @@ class Running:
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
         login = browser.open(f"{self.site}/login/").geturl()
         token = next(cookie.value for cookie in jar if cookie.name == "csrftoken")
-        form = {"username": name, "password": f"demo-{name}", "csrfmiddlewaretoken": token}
+        form = {"login": name, "password": f"demo-{name}", "csrfmiddlewaretoken": token}
         landed = browser.open(login, urllib.parse.urlencode(form).encode())
         assert landed.status == 200
         assert "/login/" not in landed.geturl()

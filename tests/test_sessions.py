@@ -227,14 +227,15 @@ def test_who_needs_a_second_factor_and_has_none_is_led_to_it_and_nowhere_else(us
     assert is_in(client)
 
 
-def test_a_second_factor_is_set_up_only_by_who_has_just_proved_themselves(user):
+def test_a_second_factor_is_set_up_only_by_who_has_just_proved_themselves(user, django_capture_on_commit_callbacks):
     client = signed_in()
     later(client, 0, clock=sittings.SEEN)
     asked = client.get("/account/second-factor/app/")
     assert asked.url.startswith("/account/again/")
     page = client.post(asked.url, {"password": PASSWORD, "next": "/account/second-factor/app/"}, follow=True)
     secret = page.context["form"].secret
-    client.post("/account/second-factor/app/", {"code": code(secret)})
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post("/account/second-factor/app/", {"code": code(secret)})
 
     assert Authenticator.objects.filter(user=user).count() == 2  # the app and recovery codes
     assert ledger("set up second factor").exists()

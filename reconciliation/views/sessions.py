@@ -1,9 +1,13 @@
 """Signing in and out. A page that is open when its session ends says so, and keeps what was typed."""
 
 from allauth.account.views import LoginView, LogoutView, PasswordChangeView
+from allauth.socialaccount.providers.openid_connect.views import login as begin
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_POST
+from requests import RequestException
 
 from policies.problems import Denied
 
@@ -33,3 +37,13 @@ class PasswordChange(PasswordChangeView):
         if not request.user.has_usable_password():
             raise Denied("Your account has no password here: you sign in elsewhere.")
         return super().dispatch(request, *args, **kwargs)
+
+
+@require_POST
+@login_not_required
+def elsewhere(request: HttpRequest, provider_id: str) -> HttpResponse:
+    """To the hospital's own sign-in; a sentence when it does not say where that is."""
+    try:
+        return begin(request, provider_id)
+    except RequestException:
+        return render(request, "socialaccount/authentication_error.html", status=502)
