@@ -118,7 +118,7 @@ def _end(given: Given, rule: rules.Rule | None, today: date) -> date | None:
     return retention.until(given.given_on or today, rule.period) if rule and rule.period else None
 
 
-# What is sensible to begin with; `manage.py roles` and the demo make them where there are no rules.
+# What is sensible to begin with; the demo makes them where there are no rules.
 STANDARD = [
     {
         "name": "Minors, handed out",
