@@ -85,8 +85,10 @@ def triggers_lifted() -> Iterator[None]:
         else:
             cursor.execute("SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
             tables = [table for (table,) in cursor.fetchall()]
-            lift = [f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in tables]
-            restore = [f"ALTER TABLE {table} ENABLE TRIGGER USER" for table in tables]
+            # Within a transaction: a table with checks that still wait cannot be altered.
+            checked = ["SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS ALL DEFERRED"]
+            lift = checked + [f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in tables]
+            restore = checked + [f"ALTER TABLE {table} ENABLE TRIGGER USER" for table in tables]
         for statement in lift:
             cursor.execute(statement)
         yield

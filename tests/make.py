@@ -25,7 +25,7 @@ from policies.models import (
     Source,
     User,
 )
-from reconciliation import clearance, delivery, intake, keeping, mapping, matching, release, stores
+from reconciliation import clearance, deletion, delivery, expiry, intake, keeping, mapping, matching, release, stores
 from reconciliation.dicom.arrival import Door, Origin
 from reconciliation.models import Instance, Study
 
@@ -213,6 +213,16 @@ def _reject(made: Study, to) -> None:
     release.reject(made, reason=reason(), by=user("releaser"))
 
 
+def _expire(made: Study, to) -> None:
+    """Long after its retention is over, approved by somebody, and its grace time over too."""
+    rule()
+    Study.objects.filter(pk=made.pk).update(
+        received_at=F("received_at") - timedelta(400), last_arrival_at=F("received_at") - timedelta(400)
+    )
+    decision = expiry.approve(made, reason="Over", by=approver())
+    assert deletion.carry_out(decision)
+
+
 def _deliver(made: Study, to) -> None:
     """As if the archive had accepted every object: what a test of the wire does for real."""
     for one in made.deliveries.all():
@@ -228,6 +238,7 @@ _STEPS = {
     "released": [_settle, _map, _clear, _release],
     "delivered": [_settle, _map, _clear, _release, _deliver],
     "rejected": [_settle, _reject],
+    "expired": [_settle, _expire],
 }
 
 

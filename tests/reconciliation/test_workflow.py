@@ -11,14 +11,15 @@ pytestmark = pytest.mark.django_db
 
 # Written by hand, so that the table is not checked against itself. d: desk, r: releasing officer, p: the portal alone.
 GRID = """
-            settle  map  unmap  reopen  clear  release  deliver  reject  reinstate
-receiving     drp    -     -      -       -       -        -       -         -
-held           -    drp    -      -       -       -        -       r         -
-mapped         -     -    dr      p      dr       -        -       r         -
-cleared        -     -    dr      p       -       r        -       r         -
-released       -     -     -      -       -       -        p       -         -
-delivered      -     -     -      -       -       -        -       -         -
-rejected       -     -     -      -       -       -        -       -         r
+            settle  map  unmap  reopen  clear  release  deliver  reject  reinstate expire
+receiving     drp    -     -      -       -       -        -       -         -         -
+held           -    drp    -      -       -       -        -       r         -         p
+mapped         -     -    dr      p      dr       -        -       r         -         p
+cleared        -     -    dr      p       -       r        -       r         -         p
+released       -     -     -      -       -       -        p       -         -         -
+delivered      -     -     -      -       -       -        -       -         -         p
+rejected       -     -     -      -       -       -        -       -         r         p
+expired        -     -     -      -       -       -        -       -         -         -
 """
 VERBS = GRID.split("\n")[1].split()
 CELLS = [
