@@ -27,6 +27,7 @@ DOORS = {
 DEEDS = {
     "receive": "received",
     "settle": "held",
+    "inspect again": "looked at again by the rules",
     "map": "mapped",
     "unmap": "mapping undone",
     "clear": "cleared",
