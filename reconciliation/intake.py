@@ -219,7 +219,8 @@ def quiet() -> list[Study]:
 
 def settle(study: Study, *, by=audit.PORTAL) -> None:
     """The study is held from now on: what the quality policy finds is on it, and proposals follow with the sweep."""
+    decision = quality.decide(study)  # may read objects
     with transaction.atomic():
-        quality.inspect(study)
+        quality.inspect(study, decision)
         move(study, "settle", by=by, detail={"instances": study.number_of_instances})
         asking.begin(study)

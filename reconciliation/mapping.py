@@ -197,7 +197,7 @@ def _against(study: Study, match: Match, patient: Patient, order: Order | None, 
     others = Study.objects.exclude(state=Study.State.REJECTED).exclude(study_instance_uid=study.study_instance_uid)
     taken = order is not None and others.filter(order=order).exists()
     alike = set(study.proposals.filter(ambiguous=True).values_list("patient", flat=True))
-    another = links.why_another(study, patient)
+    another = "" if patient.apart else links.why_another(study, patient)
     found = rules.objections(match, taken=taken, alike=len(alike) if patient.pk in alike else 0, another=another)
     return [*found, *_not_amended(study, patient, order, intent)]
 

@@ -19,9 +19,9 @@ AT_ONCE = 100  # keys of studies in one question
 COLUMNS = set(FACTS.values())
 
 
-def inspect(study: Study) -> None:
-    """Ask the rules about the study as received, and look at what came with it."""
-    put(study, decide(study))
+def inspect(study: Study, decision: rules.Decision | None = None) -> None:
+    """Ask the rules about the study as received, unless they were, and look at what came with it. In a transaction."""
+    put(study, decision or decide(study))
     _several_patients(study)
 
 
@@ -77,9 +77,13 @@ def _put_one(study: Study, found: rules.Found, standing: Finding | None) -> bool
     if standing is None:
         find(study, found.code, found.severity, found.sentence, rule=found.code)
         return True
-    if standing.overridden_by_id or (standing.severity, standing.sentence) == (found.severity, found.sentence):
+    if (
+        not standing.rule
+        or standing.overridden_by_id
+        or (standing.severity, standing.sentence) == (found.severity, found.sentence)
+    ):
         return False
-    said = {"severity": found.severity, "sentence": found.sentence, "rule": found.code}
+    said = {"severity": found.severity, "sentence": found.sentence}
     return bool(Finding.objects.filter(pk=standing.pk, overridden_by=None).update(**said))
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from reconciliation import lease, permission
 from reconciliation.models import Approval, Delivery, Finding, Study, Submission, Unreadable
 
 PAGE = 25
+CODE = re.compile(r"[A-Za-z0-9_-]{1,48}")
 OPEN_STATES = [Study.State.RECEIVING, Study.State.HELD, Study.State.MAPPED, Study.State.CLEARED]
 CLASSES = [*Class, "none"]
 APART = Q(segregated=True, state__in=OPEN_STATES)
@@ -90,6 +92,8 @@ def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
     elif state and not filters.get("q", "").strip() and not filters.get("finding"):
         rows = rows.exclude(APART)
     if code := filters.get("finding"):
+        if not CODE.fullmatch(code):
+            raise Invalid("This filter names no finding.")
         rows = rows.filter(Exists(Finding.objects.filter(study=OuterRef("pk"), code=code)))
     if source := filters.get("source"):
         rows = rows.filter(source=_key(source))

@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
             name='QualityRule',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('code', models.SlugField(help_text='Names the rule and its findings everywhere.', max_length=48, unique=True)),
+                ('code', models.SlugField(help_text='Names the rule and its findings, with a hyphen: body-part-missing.', max_length=48, unique=True)),
                 ('kind', models.CharField(choices=[('check', 'Built-in check'), ('required', 'Must have a value'), ('conditional', 'Must have a value where another attribute has one'), ('values', 'Must be one of these values, if it has one'), ('pattern', 'Must fit a pattern, if it has a value')], max_length=12)),
                 ('check_code', models.CharField(blank=True, choices=[('deidentified', 'De-identified: cannot be matched to a patient automatically.'), ('patient_id_missing', 'The study has no Patient ID.'), ('patient_name_missing', 'The study has no patient name.'), ('birth_date_missing', 'The study has no birth date.'), ('birth_date_impossible', 'The birth date {}.'), ('study_date_missing', 'The study has no study date.'), ('study_date_impossible', 'The study date {}.'), ('modality_missing', 'The study does not say its modality.'), ('uid_invalid', 'Not a valid DICOM UID: {}.'), ('burned_in', 'Text is burned into the pixels: names in the pixels stay as they are.')], max_length=48, verbose_name='built-in check')),
                 ('attribute', models.CharField(blank=True, help_text='A DICOM keyword, like BodyPartExamined.', max_length=64, validators=[policies.models.quality.a_keyword])),
@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['code'],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('check_code__gt', ''), ('kind', 'check')), models.Q(models.Q(('kind', 'check'), _negated=True), ('attribute__gt', '')), _connector='OR'), name='a_quality_rule_asks_something', violation_error_message='Choose a built-in check, or name an attribute.'), models.CheckConstraint(condition=models.Q(models.Q(('follows', 'reject'), _negated=True), ('reason__isnull', False), _connector='OR'), name='a_proposed_rejection_has_a_reason', violation_error_message='Choose the reason for which rejection is proposed.')],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('check_code__gt', ''), ('kind', 'check')), models.Q(models.Q(('kind', 'check'), _negated=True), ('attribute__gt', '')), _connector='OR'), name='a_quality_rule_asks_something', violation_error_message='Choose a built-in check, or name an attribute.'), models.CheckConstraint(condition=models.Q(('code__contains', '-'), models.Q(('code', models.F('check_code')), ('kind', 'check')), _connector='OR'), name='a_quality_rule_has_a_code_of_its_own', violation_error_message="Write a code with a hyphen, like body-part-missing: those without one are the portal's own."), models.CheckConstraint(condition=models.Q(models.Q(('follows', 'reject'), _negated=True), ('reason__isnull', False), _connector='OR'), name='a_proposed_rejection_has_a_reason', violation_error_message='Choose the reason for which rejection is proposed.')],
             },
         ),
         migrations.RunPython(list_the_checks, migrations.RunPython.noop),

@@ -58,7 +58,9 @@ class QualityRule(models.Model):
         REPLACE = "replace", _("Values are replaced by the list below")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    code = models.SlugField(max_length=48, unique=True, help_text=_("Names the rule and its findings everywhere."))
+    code = models.SlugField(
+        max_length=48, unique=True, help_text=_("Names the rule and its findings, with a hyphen: body-part-missing.")
+    )
     kind = models.CharField(max_length=12, choices=Kind)
     check_code = models.CharField(_("built-in check"), max_length=48, choices=CHECK_CODES, blank=True)
     attribute = models.CharField(
@@ -102,6 +104,13 @@ class QualityRule(models.Model):
                 | (~models.Q(kind="check") & models.Q(attribute__gt="")),
                 violation_error_message=_("Choose a built-in check, or name an attribute."),
             ),
+            models.CheckConstraint(  # what else the portal finds has codes without a hyphen
+                name="a_quality_rule_has_a_code_of_its_own",
+                condition=models.Q(code__contains="-") | models.Q(kind="check", code=models.F("check_code")),
+                violation_error_message=_(
+                    "Write a code with a hyphen, like body-part-missing: those without one are the portal's own."
+                ),
+            ),
             models.CheckConstraint(
                 name="a_proposed_rejection_has_a_reason",
                 condition=~models.Q(follows="reject") | models.Q(reason__isnull=False),
@@ -118,6 +127,8 @@ class QualityRule(models.Model):
             raise ValidationError(problems)
 
     def _problems(self):
+        if self.kind != self.Kind.CHECK and self.check_code:
+            yield "check_code", _("Only a rule of a built-in check names one: leave this empty.")
         if self.kind == self.Kind.CHECK and self.attribute:
             yield "attribute", _("A built-in check knows what it looks at: leave this empty.")
         if self.kind == self.Kind.CONDITIONAL and not self.when:

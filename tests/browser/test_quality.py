@@ -23,7 +23,9 @@ def seen(page, name: str) -> None:
 def troubled():
     """A study kept apart, one with a proposed rejection, and one that was rejected."""
     reason = make.reason("incomplete")
-    QualityRule.objects.create(code="detector", kind="required", attribute="DetectorID", modality="MR", severity="warn")
+    QualityRule.objects.create(
+        code="detector-id", kind="required", attribute="DetectorID", modality="MR", severity="warn"
+    )
     QualityRule.objects.create(
         code="birth-date",
         kind="required",

@@ -21,9 +21,9 @@ def found(study):
 
 
 def test_any_attribute_of_the_objects_is_asked_for():
-    rule(code="manufacturer", attribute="DetectorID")
+    rule(code="detector-id", attribute="DetectorID")
 
-    assert found(make.study()) == {"manufacturer": "block"}
+    assert found(make.study()) == {"detector-id": "block"}
     assert found(make.study(DetectorID="D-1")) == {}
 
 
@@ -100,6 +100,15 @@ def test_one_bad_study_does_not_stop_the_look(monkeypatch):
 
     assert quality.look_at_all() == 1
     assert found(good) == {"body-part": "block"}
+
+
+def test_a_rule_never_changes_what_the_portal_itself_found():
+    study = make.study()
+    study.findings.create(code="body-part", severity="block", sentence="The portal's own.")
+    rule(attribute="DetectorID", severity="warn")
+    quality.look_at_all()
+
+    assert found(study) == {"body-part": "block"}
 
 
 # --- kept apart ------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ def test_a_number_leads_to_its_studies(manager):
 def test_the_page_refuses_another_period_and_the_desk(manager, desk):
     assert manager.get(reverse("quality"), {"days": "7"}).status_code == 422
     assert desk.get(reverse("quality")).status_code == 403
+    assert desk.get(reverse("queue"), {"finding": "a\0b"}).status_code == 422
 
 
 def test_rest_gives_the_numbers(manager):
@@ -81,6 +82,8 @@ def test_the_managers_page_lists_the_checks_and_asks_for_a_look(manager, monkeyp
     [
         ({"kind": "required", "attribute": "Nonsense"}, "DICOM has no attribute with this keyword"),
         ({"kind": "required", "attribute": "PixelData"}, "holds no text"),
+        ({"kind": "required", "attribute": "StudyID", "code": "another_patient"}, "Write a code with a hyphen"),
+        ({"kind": "required", "attribute": "StudyID", "check_code": "burned_in"}, "Only a rule of a built-in check"),
         ({"kind": "required"}, "Choose a built-in check, or name an attribute"),
         ({"kind": "values", "attribute": "StudyID"}, "Say what is allowed"),
         ({"kind": "conditional", "attribute": "StudyID"}, "Name the attribute on which it depends"),
@@ -97,15 +100,15 @@ def test_the_managers_page_lists_the_checks_and_asks_for_a_look(manager, monkeyp
     ],
 )
 def test_a_rule_that_cannot_be_is_refused_with_a_sentence(manager, said, refusal):
-    filled = {"code": "mine", "severity": "warn", "active": "on", **said}
+    filled = {"code": "my-own", "severity": "warn", "active": "on", **said}
     assert refusal in text(manager.post(reverse("admin:policies_qualityrule_add"), filled))
-    assert not QualityRule.objects.filter(code="mine").exists()
+    assert QualityRule.objects.exclude(kind="check").count() == 0
 
 
 def test_what_a_manager_saves_is_asked_and_in_the_ledger(manager):
-    filled = {"code": "detector", "kind": "required", "attribute": "DetectorID", "severity": "block", "active": "on"}
+    filled = {"code": "detector-id", "kind": "required", "attribute": "DetectorID", "severity": "block", "active": "on"}
     assert manager.post(reverse("admin:policies_qualityrule_add"), filled).status_code == 302
     study = make.study()
 
-    assert [one.code for one in quality.decide(study).found] == ["detector"]
+    assert [one.code for one in quality.decide(study).found] == ["detector-id"]
     assert LedgerLine.objects.filter(verb="add", subject="qualityrule").exists()
