@@ -140,7 +140,7 @@ def manager() -> Client:
 
 
 def saved(client: Client, policy: MatchingPolicy, **said) -> MatchingPolicy:
-    form = {"least_probability": "0.99", "least_margin": "0.5", "intent": "reference", **said}
+    form = {"least_probability": "0.99", "least_margin": "0.5", "intent": "reference", "why": "Rehearsed.", **said}
     answer = client.post(f"/admin/policies/matchingpolicy/{policy.pk}/change/", form)
     assert answer.status_code == 302, answer.context["errors"]
     return MatchingPolicy.objects.get(pk=policy.pk)
