@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from policies import authority
+from policies import authority, drafts
 from policies.models import Grant, SecondPerson, User
 from policies.recorded import Recorded
 
@@ -133,3 +133,12 @@ class SecondPersons(Recorded):
         ),
         SCOPE,
     ]
+
+
+def _why_not_change(by: User, before: Grant | None, after: Grant | None) -> str:
+    """For what passes no form: what is restored, waits as a draft, or stands in a file."""
+    barred = before and _why_not_take_back(by, before)
+    return barred or (after and authority.why_not_pass_on(by, after)) or ""
+
+
+drafts.BARS[Grant] = _why_not_change

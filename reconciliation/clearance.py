@@ -38,7 +38,7 @@ def clear(
     with transaction.atomic():
         _override(study, overrides or {}, by=by)
         _require_nothing_open(study, by=by)
-        replay.note(study, "retention", "quality")
+        replay.note(study, "retention", "quality", "consent")
         given = _taken_again(study, consent) if columns is None else _recorded(study, by=by, **columns)
         move(
             study,

@@ -6,17 +6,28 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from policies import consent as consent_policy
 from policies import quality as quality_policy
 from policies import retention
-from policies.models import Destination, MatchingPolicy, Procedure, ProcedureRule, QualityRule, RetentionRule
+from policies.models import (
+    ConsentRule,
+    Destination,
+    MatchingPolicy,
+    Procedure,
+    ProcedureRule,
+    QualityRule,
+    RetentionRule,
+)
+from policies.rules import consent as consent_rules
 from policies.rules import quality as checks
 from policies.rules.matching import Class
 from policies.rules.procedures import Outside
 from policies.rules.retention import Facts as RetentionFacts
 from policies.versions import Rules
-from reconciliation import keeping, ordering, quality
+from reconciliation import consents, keeping, ordering, quality
 from reconciliation.models import Study
 
 State = Study.State
@@ -95,6 +106,20 @@ def _quality(facts: Facts, rules: Rules, day: date) -> Said:
     return Said(key[:250], " ".join(one.sentence for one in found))
 
 
+# --- consent ---------------------------------------------------------------------------------------------------------
+
+
+def _consent_facts(study: Study, *among: Rules) -> Facts:
+    return asdict(consents.facts(study, "care", on=timezone.localdate()))
+
+
+def _consent(facts: Facts, rules: Rules, day: date) -> Said:
+    """What is asked for when the images are used for care."""
+    active = [consent_policy.rule_of(row) for row in rules(ConsentRule) if row.active]
+    decision = consent_rules.decide(active, consent_rules.Facts(**facts))
+    return Said(decision.rule.key if decision.rule else "", consent_rules.said(decision))
+
+
 # --- matching without a person ---------------------------------------------------------------------------------------
 
 
@@ -136,6 +161,7 @@ TOPICS: dict[str, Topic] = {
         _("Procedure"), (ProcedureRule, Procedure), (State.RECEIVING, State.HELD), _procedure_facts, _procedure
     ),
     "quality": Topic(_("Findings"), (QualityRule,), (State.RECEIVING, State.HELD), _quality_facts, _quality),
+    "consent": Topic(_("Consent"), (ConsentRule,), BEFORE_RELEASE, _consent_facts, _consent),
     "matching": Topic(_("Matched"), (MatchingPolicy,), (State.HELD,), _matching_facts, _matching),
     "destinations": Topic(_("Destinations"), (Destination,), BEFORE_RELEASE, _no_facts, _destinations),
 }
