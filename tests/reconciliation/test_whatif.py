@@ -93,7 +93,8 @@ def test_nothing_is_written(django_assert_num_queries):
 
 
 def change(who, rule, **said):
-    form = {"name": rule.name, "priority": 100, "active": "on", "why": "The law.", "period": "P5Y", **said}
+    form = {"name": rule.name, "priority": 100, "clock": "received", "outcome": "delete", "active": "on", "period": "P5Y"}
+    form |= {"why": "The law.", **said}
     return signed_in(who).post(reverse("admin:policies_retentionrule_change", args=[rule.pk]), form)
 
 
