@@ -224,6 +224,8 @@ def in_words(field: models.Field, value: Any) -> str:
         return _("yes") if value else _("no")
     if field.remote_field:
         return title_of(field.remote_field.model, value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return str(dict(field.flatchoices).get(value, value))
 
 

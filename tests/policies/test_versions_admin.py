@@ -219,3 +219,49 @@ def test_nobody_imports_what_they_may_not_change(rule, manager):
     assert Grant.objects.exists()
     assert signed_in(staff("auditor")).get(reverse(IMPORT)).status_code == 403
     assert signed_in(staff("desk")).get(reverse(EXPORT)).status_code == 403
+
+
+def _scoped(**columns) -> dict:
+    return {"source": "", "modality": "", "category": "", "intent": "", "active": "on", **columns}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "later"),
+    [
+        ("organisation", {"name": "City", "kind": "hospital"}, {"name": "City Clinic"}),
+        (
+            "retentionrule",
+            _scoped(name="One", priority=1, period="P1Y", clock="received", outcome="delete"),
+            {"period": "P2Y"},
+        ),
+        (
+            "consentrule",
+            _scoped(name="One", priority=1, suffices=["patient"], evidence="any"),
+            {"suffices": ["patient", "guardian"]},
+        ),
+        (
+            "qualityrule",
+            _scoped(code="detector-id", kind="required", attribute="DetectorID", severity="warn"),
+            {"severity": "block"},
+        ),
+        (
+            "coercionrule",
+            _scoped(name="One", kind="label", attribute="StudyDescription", how="set", text="Outside", priority=1),
+            {"text": "Outside images"},
+        ),
+        ("secondperson", _scoped(power="release", destination=""), {"modality": "CT"}),
+    ],
+)
+def test_every_kind_of_rule_is_saved_as_versions(manager, kind, said, later):
+    browser = signed_in(manager)
+    added = browser.post(reverse(f"admin:policies_{kind}_add"), {**said, "why": "New."})
+    assert added.status_code == 302, text(added)
+    (first,) = PolicyVersion.objects.filter(kind=f"policies.{kind}", made_by=manager)
+
+    page = reverse(f"admin:policies_{kind}_change", args=[first.key])
+    changed = browser.post(page, {**said, **later, "why": "Reviewed."})
+    assert changed.status_code == 302, text(changed)
+    second = versions.newest(first.kind, first.key)
+    assert (second.number, second.made_by, second.why) == (2, manager, "Reviewed.")
+    assert {name: second.columns[name] for name in later} == later
+    assert "Version 2" in text(browser.get(reverse(f"admin:policies_{kind}_history", args=[first.key])))
