@@ -1,5 +1,6 @@
 """What was decided is kept with its facts, and worked out again under the rules of its day."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from policies.models import PolicyVersion
 from reconciliation.models import Decided, Study
 from reconciliation.topics import TOPICS, Said
 
+LONGEST = Decided._meta.get_field("key").max_length
+
 
 def note(study: Study, *names: str) -> None:
     """Keep what the rules say about these topics now, in the transaction of the deed that follows them."""
@@ -20,7 +23,12 @@ def note(study: Study, *names: str) -> None:
         topic = TOPICS[name]
         facts = topic.facts(study, versions.now)
         said = topic.decide(facts, versions.now, timezone.localdate(at))
-        Decided.objects.create(study=study, topic=name, at=at, facts=facts, key=said.key, words=said.words)
+        Decided.objects.create(study=study, topic=name, at=at, facts=facts, key=_short(said.key), words=said.words)
+
+
+def _short(key: str) -> str:
+    """A key as it is kept: of a long one its beginning, and a digest that tells it from others that begin so."""
+    return key if len(key) <= LONGEST else f"{key[: LONGEST - 17]} {hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 class Differs(NamedTuple):
@@ -50,7 +58,7 @@ def replay(decisions: QuerySet[Decided] | None = None) -> Replayed:
             continue
         topic = TOPICS[decided.topic]
         said = topic.decide(decided.facts, rules, timezone.localdate(decided.at))
-        if said.key == decided.key:
+        if _short(said.key) == decided.key:
             done.same += 1
         else:
             done.differing.append(Differs(decided, said))

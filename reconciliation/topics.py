@@ -103,7 +103,7 @@ def _quality(facts: Facts, rules: Rules, day: date) -> Said:
     record = checks.Record(facts["header"], facts["series"], day, facts["source"])
     found = checks.decide([quality_policy.rule(row) for row in rules(QualityRule)], record).found
     key = ", ".join(sorted(f"{one.code} {one.severity}" for one in found))
-    return Said(key[:250], " ".join(one.sentence for one in found))
+    return Said(key, " ".join(one.sentence for one in found))
 
 
 # --- consent ---------------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def _consent(facts: Facts, rules: Rules, day: date) -> Said:
     decision = consent_rules.decide(active, consent_rules.Facts(**facts))
     asked = decision.rule
     key = f"{asked.key} {','.join(sorted(asked.suffices))} {asked.evidence} {asked.period}" if asked else ""
-    return Said(key[:250], consent_rules.said(decision))
+    return Said(key, consent_rules.said(decision))
 
 
 # --- matching without a person ---------------------------------------------------------------------------------------
@@ -151,8 +151,8 @@ def _no_facts(study: Study, *among: Rules) -> Facts:
 
 def _destinations(facts: Facts, rules: Rules, day: date) -> Said:
     offered = sorted((row.name, str(row.pk), row.offered) for row in rules(Destination) if row.active)
-    key = " ".join(f"{key[:8]}{'+' * ticked}" for _name, key, ticked in offered)
-    return Said(key[:250], ", ".join(f"{name} ✓" if ticked else name for name, _key, ticked in offered))
+    key = " ".join(f"{key}{'+' * ticked}" for _name, key, ticked in offered)
+    return Said(key, ", ".join(f"{name} ✓" if ticked else name for name, _key, ticked in offered))
 
 
 TOPICS: dict[str, Topic] = {

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from policies import versions
-from policies.models import ProcedureRule, RetentionRule
+from policies.models import Destination, ProcedureRule, RetentionRule
 from reconciliation import replay
 from reconciliation.models import Decided
 from tests import make
@@ -71,6 +71,17 @@ def test_a_rule_changed_behind_the_back_is_found_out(rules, capsys):
     assert differs["study"] == str(study.pk)
     assert "+ 9 years =" in differs["decided"]
     assert "+ 1 year =" in differs["replayed"]
+
+
+@pytest.mark.parametrize(("changed_in_between", "differing"), [("Archive 39", 1), ("", 0)])
+def test_a_decision_that_says_much_is_told_from_one_that_begins_alike(rules, changed_in_between, differing):
+    for number in range(40):
+        make.destination(f"Archive {number:02}")
+    versions.adopt(why="Test.")
+    Destination.objects.filter(name=changed_in_between).update(active=False)
+    replay.note(make.study(), "destinations")
+
+    assert len(replay.replay(Decided.objects.filter(topic="destinations")).differing) == differing
 
 
 def test_decisions_before_the_versions_began_are_counted_apart(rules):

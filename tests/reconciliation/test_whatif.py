@@ -5,7 +5,7 @@ from django.urls import reverse
 
 from policies import versions
 from policies.drafts import Wanted
-from policies.models import Destination, MatchingPolicy, ProcedureRule, RetentionRule, Source, User
+from policies.models import Destination, MatchingPolicy, ProcedureRule, QualityRule, RetentionRule, Source, User
 from reconciliation import whatif
 from reconciliation.models import Study
 from tests import make
@@ -73,6 +73,16 @@ def test_a_consent_rule_that_asks_for_more_is_rehearsed():
     ((pk, old, new, is_open),) = rehearsed(Wanted.of(rule))
     assert (pk, is_open) == (study.pk, True)
     assert old != new
+
+
+def test_a_graver_quality_rule_is_rehearsed():
+    study = make.study(PatientBirthDate="")
+    rule = QualityRule.objects.get(code="birth_date_missing")
+    rule.severity = "block"
+
+    ((pk, _old, new, is_open),) = rehearsed(Wanted.of(rule))
+    assert (pk, is_open) == (study.pk, True)
+    assert "birth date" in new
 
 
 def test_a_matching_policy_and_a_destination_are_rehearsed():
