@@ -1,6 +1,7 @@
 """All rules as one YAML file that people can review: written with names, read back as changes to be looked at first."""
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any, NamedTuple
 
 import yaml
@@ -50,8 +51,14 @@ def natural(model: type[models.Model]) -> tuple[str, ...]:
             return (field.name,)
     for constraint in model._meta.constraints:
         if isinstance(constraint, models.UniqueConstraint) and constraint.condition is None:
-            return constraint.fields
+            return constraint.fields or _named_in(constraint.expressions)
     return (model._meta.pk.name,)
+
+
+def _named_in(expressions: Iterable[models.F | models.Expression]) -> tuple[str, ...]:
+    """The fields that a constraint over expressions speaks of, in its order."""
+    flat = chain.from_iterable([one] if isinstance(one, models.F) else one.flatten() for one in expressions)
+    return tuple(one.name for one in flat if isinstance(one, models.F))
 
 
 def _fields(model: type[models.Model]) -> list[models.Field]:

@@ -117,7 +117,9 @@ def _consent(facts: Facts, rules: Rules, day: date) -> Said:
     """What is asked for when the images are used for care."""
     active = [consent_policy.rule_of(row) for row in rules(ConsentRule) if row.active]
     decision = consent_rules.decide(active, consent_rules.Facts(**facts))
-    return Said(decision.rule.key if decision.rule else "", consent_rules.said(decision))
+    asked = decision.rule
+    key = f"{asked.key} {','.join(sorted(asked.suffices))} {asked.evidence} {asked.period}" if asked else ""
+    return Said(key[:250], consent_rules.said(decision))
 
 
 # --- matching without a person ---------------------------------------------------------------------------------------

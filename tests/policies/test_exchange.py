@@ -14,8 +14,9 @@ from policies.models import (
     ProcedureRule,
     RetentionRule,
     Source,
+    User,
 )
-from policies.problems import Invalid
+from policies.problems import Denied, Invalid
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -24,6 +25,12 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def manager():
     return make.user("manager")
+
+
+@pytest.fixture
+def root():
+    """Who may give every power: nobody imports grants that are not theirs to give."""
+    return User.objects.create_superuser("root")
 
 
 @pytest.fixture
@@ -43,14 +50,14 @@ def test_a_file_imported_where_it_was_exported_changes_nothing(rows):
     assert exchange.compared(exchange.exported()) == []
 
 
-def test_a_file_brings_every_rule_back_into_an_empty_portal(rows, manager):
+def test_a_file_brings_every_rule_back_into_an_empty_portal(rows, root):
     text = exchange.exported()
     for model in reversed(versions.KINDS):
         model.objects.all().delete()
-    exchange.imported(text, by=manager, why="Moved.")
+    exchange.imported(text, by=root, why="Moved.")
 
     assert exchange.exported() == text
-    assert PolicyVersion.objects.filter(why="Moved.", made_by=manager).exists()
+    assert PolicyVersion.objects.filter(why="Moved.", made_by=root).exists()
     assert ProcedureRule.objects.get().source == Source.objects.get()
 
 
@@ -63,7 +70,7 @@ def test_rules_point_to_each_other_by_name_and_approvals_stay_at_home(rows):
     assert "approved_by" not in said["matchingpolicy"][0]
 
 
-def test_added_changed_and_removed_are_told_first(rows, manager):
+def test_added_changed_and_removed_are_told_first(rows, root):
     said = yaml.safe_load(exchange.exported())
     said["retentionrule"][0]["period"] = "P9Y"
     said["source"].append({"name": "City Clinic", "issuer": "CITY"})
@@ -74,14 +81,32 @@ def test_added_changed_and_removed_are_told_first(rows, manager):
     assert [(one.deed, one.wanted.title) for one in changes] == [
         ("added", "City Clinic"),
         ("changed", "Outside studies (P9Y)"),
-        ("removed", "group of lee: release General Hospital PACS"),
+        ("removed", "group of lee: release General Hospital to PACS"),
     ]
     assert RetentionRule.objects.get().period == "P1Y"
 
-    exchange.imported(text, by=manager, why="Reviewed.")
+    exchange.imported(text, by=root, why="Reviewed.")
     assert RetentionRule.objects.get().period == "P9Y"
     assert not Grant.objects.exclude(destination=None).exists()
     assert versions.strays() == []
+
+
+def test_grants_in_a_file_are_imported_by_whoever_may_give_them(rows, manager):
+    with pytest.raises(Denied, match="may not grant powers"):
+        exchange.imported("grant: []\n", by=manager, why="Nobody.")
+
+    assert Grant.objects.exists()
+
+
+def test_grants_that_differ_in_scope_alone_are_told_apart(rows, root):
+    group = make.user("lee").groups.get()
+    for modality in ("CT", "MR"):
+        Grant.objects.create(group=group, power="view", modality=modality)
+    text = exchange.exported()
+    Grant.objects.filter(modality="MR").delete()
+
+    (change,) = exchange.compared(text)
+    assert (change.deed, change.wanted.columns["modality"]) == ("added", "MR")
 
 
 def test_a_kind_that_is_not_in_the_file_stays(rows, manager):

@@ -138,7 +138,7 @@ def test_a_group_page_refuses_a_grant_to_a_group_of_ones_own():
     group, client = lee.groups.get(), Client()
     client.force_login(lee)
     row = {"grants-0-group": group.pk, "grants-0-power": "release", "grants-0-modality": ""}
-    form = {"name": group.name, "grants-TOTAL_FORMS": 1, "grants-INITIAL_FORMS": 0, **row}
+    form = {"name": group.name, "why": "Nights.", "grants-TOTAL_FORMS": 1, "grants-INITIAL_FORMS": 0, **row}
 
     assert "ask another person" in client.post(f"/admin/auth/group/{group.pk}/change/", form).content.decode()
     other = Group.objects.create(name="Others")

@@ -142,4 +142,4 @@ def test_rules_without_a_version_are_named_and_can_be_adopted(capsys):
     assert "has no version" in capsys.readouterr().out
 
     call_command("verify_policies", "--adopt")
-    assert PolicyVersion.objects.get().made_by is None
+    assert PolicyVersion.objects.get(kind="policies.retentionrule").made_by is None

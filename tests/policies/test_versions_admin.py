@@ -10,7 +10,7 @@ from tests import make
 from tests.reconciliation.views.browsing import signed_in, text
 
 pytestmark = pytest.mark.django_db
-SAID = {"priority": "100", "source": "", "modality": "", "intent": "", "active": "on", "why": "The law changed."}
+SAID = {"priority": "100", "clock": "received", "outcome": "delete", "active": "on", "why": "The law changed."}
 
 
 def staff(name: str, **columns):

@@ -30,12 +30,17 @@ def test_a_new_retention_rule_names_the_studies_that_it_would_change():
     held, delivered, other = make.study(of=clinic), make.study("delivered", of=clinic), make.study()
     new = RetentionRule(name="Short", period="P90D", priority=1, source=clinic)
 
-    told = rehearsed(Wanted.of(new))
+    told = [(pk, _rule(old), _rule(new), is_open) for pk, old, new, is_open in rehearsed(Wanted.of(new))]
     assert set(told) == {
-        (held.pk, "Outside studies (P1Y)", "Short (P90D)", True),
-        (delivered.pk, "Outside studies (P1Y)", "Short (P90D)", False),
+        (held.pk, "Outside studies", "Short", True),
+        (delivered.pk, "Outside studies", "Short", False),
     }
     assert other.pk not in {pk for pk, *_ in told}
+
+
+def _rule(words: str) -> str:
+    """Its name; after it stands how the last day was worked out."""
+    return words.split(":")[0]
 
 
 def test_a_rule_that_is_only_called_otherwise_changes_nothing():
@@ -50,7 +55,8 @@ def test_a_deleted_rule_leaves_its_studies_to_the_next():
     rule = make.rule(period="P1Y")
     study = make.study()
 
-    assert rehearsed(Wanted.of(rule, deleted=True)) == [(study.pk, "Outside studies (P1Y)", "", True)]
+    ((pk, old, new, is_open),) = rehearsed(Wanted.of(rule, deleted=True))
+    assert (pk, _rule(old), new, is_open) == (study.pk, "Outside studies", "", True)
 
 
 def test_a_line_of_the_procedure_map_is_rehearsed():
@@ -58,6 +64,15 @@ def test_a_line_of_the_procedure_map_is_rehearsed():
     study = make.study()
 
     assert rehearsed(Wanted.of(line)) == [(study.pk, "", "Outside CT, import (OUTCT)", True)]
+
+
+def test_a_consent_rule_that_asks_for_more_is_rehearsed():
+    rule, study = make.consent_rule(), make.study()
+    rule.suffices = ["guardian"]
+
+    ((pk, old, new, is_open),) = rehearsed(Wanted.of(rule))
+    assert (pk, is_open) == (study.pk, True)
+    assert old != new
 
 
 def test_a_matching_policy_and_a_destination_are_rehearsed():
@@ -93,7 +108,8 @@ def test_nothing_is_written(django_assert_num_queries):
 
 
 def change(who, rule, **said):
-    form = {"name": rule.name, "priority": 100, "active": "on", "why": "The law.", "period": "P5Y", **said}
+    plain = {"priority": 100, "clock": "received", "outcome": "delete", "active": "on"}
+    form = {"name": rule.name, **plain, "why": "The law.", "period": "P5Y", **said}
     return signed_in(who).post(reverse("admin:policies_retentionrule_change", args=[rule.pk]), form)
 
 

@@ -5,6 +5,7 @@ from django.urls import reverse
 
 from policies.models import LedgerLine, QualityRule, User
 from reconciliation import quality
+from reconciliation.models import Study
 from tests import make
 from tests.reconciliation.views.browsing import post, signed_in, text
 
@@ -20,7 +21,7 @@ def manager():
 def test_a_number_leads_to_its_studies(manager):
     study = make.study(PatientBirthDate="")
     page = text(manager.get(reverse("quality")))
-    address = f"?state=receiving,held,mapped,cleared,released,delivered,rejected&amp;source={study.source_id}"
+    address = f"?state={','.join(Study.State.values)}&amp;source={study.source_id}"
     assert f"{address}&amp;finding=birth_date_missing" in page
 
     shown = text(manager.get(reverse("queue"), {"state": "held,rejected", "finding": "birth_date_missing"}))
