@@ -152,9 +152,9 @@ def _people() -> None:
 
 def _policies() -> None:
     sources = {row["name"]: Source.objects.get_or_create(name=row["name"], defaults=row)[0] for row in SOURCES}
-    for source, (name, kind, contact, mail, phone) in ORGANISATIONS.items():
-        known = {"kind": kind, "contact": contact, "mail": mail, "phone": phone}
-        organisation, _ = Organisation.objects.get_or_create(name=name, defaults=known)
+    for source, (name, *known) in ORGANISATIONS.items():
+        columns = dict(zip(("kind", "contact", "mail", "phone"), known, strict=True))
+        organisation, _ = Organisation.objects.get_or_create(name=name, defaults=columns)
         Source.objects.filter(name=source, organisation=None).update(organisation=organisation)
     for code, meaning, modality in PROCEDURES:
         Procedure.objects.get_or_create(code=code, defaults={"meaning": meaning, "modality": modality})
@@ -492,7 +492,6 @@ def _reject(one: Study) -> None:
     release.reject(one, reason=reason, by=_user("releaser"), comment="Orthopaedics was asked by telephone.")
 
 
-# The demo's delivery waits for its worker and its archive; everything else ends here.
 WALKS: dict[str, list[Callable[[Study], None]]] = {
     "rejected": [_reject],
     "mapped": [_map_to_new_order("100366")],

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
-from policies import retention
 from policies.models import Basis, ConsentRule, Evidence, Purpose
 from policies.problems import Invalid
 from policies.rules import consent as rules
+from policies.rules.retention import until
 
 BY_A_PERSON = (Basis.PATIENT, Basis.GUARDIAN)
 
@@ -115,7 +115,7 @@ def holds_until(given: Given, decisions: Mapping[str, rules.Decision], *, today:
 
 
 def _end(given: Given, rule: rules.Rule | None, today: date) -> date | None:
-    return retention.until(given.given_on or today, rule.period) if rule and rule.period else None
+    return until(given.given_on or today, rule.period) if rule and rule.period else None
 
 
 # What is sensible to begin with; the demo makes them where there are no rules.

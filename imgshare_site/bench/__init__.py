@@ -5,11 +5,20 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from imgshare_site.bench import hl7, indexing, lookup, receiving, rewriting, sending, web
+from imgshare_site.bench import hl7, indexing, ledger, lookup, receiving, rewriting, sending, web
 from imgshare_site.bench.measure import Missing, Row, machine
 
 ON_REQUEST = receiving.ON_REQUEST | lookup.ON_REQUEST
-WORKS = receiving.WORKS | indexing.WORKS | rewriting.WORKS | sending.WORKS | web.WORKS | hl7.WORKS | lookup.WORKS
+WORKS = (
+    receiving.WORKS
+    | indexing.WORKS
+    | rewriting.WORKS
+    | sending.WORKS
+    | web.WORKS
+    | hl7.WORKS
+    | lookup.WORKS
+    | ledger.WORKS
+)
 
 
 def run(names: list[str], *, told: Callable[[Row | str], None]) -> list[Row]:

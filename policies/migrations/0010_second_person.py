@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
             name='SecondPerson',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('power', models.CharField(choices=[('release', 'release studies'), ('share', 'share studies with others outside'), ('recall', 'recall released studies'), ('delete', 'approve that studies are deleted'), ('approve policy', 'approve policy')], max_length=16)),
+                ('power', models.CharField(choices=[('release', 'release studies')], max_length=16)),
                 ('modality', models.CharField(blank=True, help_text='Studies that have it among others, too. Empty: every modality.', max_length=16)),
                 ('intent', models.CharField(blank=True, choices=[('reference', 'For reference (a prior, never on a reading list)'), ('read', 'To be read here')], help_text='Empty: every intent.', max_length=16)),
                 ('category', models.CharField(blank=True, choices=[('incorporated', 'Incorporated'), ('second opinion', 'Second opinion'), ('teleradiology', 'Teleradiology')], help_text='Empty: every category.', max_length=16)),

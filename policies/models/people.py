@@ -110,11 +110,7 @@ class SecondPerson(models.Model):
 
     power = models.CharField(
         max_length=16,
-        choices=[
-            (one.value, one.label)
-            for one in Power
-            if one.name in ("RELEASE", "SHARE", "RECALL", "DELETE", "APPROVE_POLICY")
-        ],
+        choices=[(Power.RELEASE.value, Power.RELEASE.label)],  # a rule for a deed that does not ask would be a lie
     )
     source = models.ForeignKey(Source, models.CASCADE, null=True, blank=True, help_text=_("Empty: every source."))
     destination = models.ForeignKey(

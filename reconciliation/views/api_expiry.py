@@ -96,7 +96,7 @@ def due(request: Request) -> Response:
 
 
 @call("POST", takes=ApproveDeletions, gives=ApprovedSerializer)
-def approve(request: Request) -> Response:
+def approve_deletions(request: Request) -> Response:
     """Approve the deletion of these studies, after the grace time; each that cannot be approved with the reason why."""
     authority.require(request.user, Power.DELETE)
     given = body(ApproveDeletions, request)

@@ -91,6 +91,7 @@ def test_a_list_takes_as_many_queries_however_long_it_is(manager, name):
         Feed.objects.create(name=f"Feed {n}", sending_application=f"App {n}")
 
     one_more(1)
+    queries()  # the first page of a session writes down that it began
     few = queries()
     for n in range(2, 6):
         one_more(n)

@@ -116,7 +116,7 @@ def test_what_the_answer_says_of_a_silent_system_is_why(worklist):
     asking.ask(study.pk)
 
     [said] = asking.of(study).answers
-    assert (said["system"], said["problem"]) == ("RIS", "RIS at 127.0.0.1:1 does not answer.")
+    assert (said["system"], said["problem"]) == ("RIS", "Nobody listens at 127.0.0.1:1 (RIS).")
     assert asking.of(study).by == audit.PORTAL
 
 

@@ -151,7 +151,7 @@ def test_what_happened_since_the_approval_stops_the_deletion(happens, said, appr
 
     approved.refresh_from_db()
     assert (approved.state, said in approved.ended_why, len(vault_files())) == ("stopped", True, 1)
-    assert LedgerLine.objects.latest("id").verb == "stop deletion"
+    assert LedgerLine.objects.filter(verb="stop deletion").count() == 1
 
 
 def test_while_an_approval_wants_another_it_waits(approved, monkeypatch):
@@ -291,7 +291,11 @@ REMOVED = {  # what each other module removes: none of it is an original or its 
     "reconciliation/dicom/render.py": {"part"},
     "reconciliation/dicom/spool.py": {"self.path", "part", "folder / name"},
     "reconciliation/dicom/edit.py": {"Path(target)"},
+    "reconciliation/quality.py": {"Finding.objects"},
+    "policies/atna.py": {"AuditMessage.objects"},  # what was told long ago; the line stays
+    "policies/versions.py": {"obj"},  # a rule; its versions stay
     "policies/recorded.py": {"super()"},
+    "policies/people_admin.py": {"super()", "obj", "session"},
 }
 MAY = {"reconciliation/deletion.py", "reconciliation/dicom/vault.py"}
 

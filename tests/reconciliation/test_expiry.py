@@ -41,7 +41,7 @@ def test_what_is_listed_is_of_the_sources_whose_studies_one_may_delete():
     make.due("held")
 
     assert listed(make.approver("another", at=make.source("Elsewhere"))) == {}
-    assert listed(make.user("manager")) == {}
+    assert listed(make.user("desk")) == {}
 
 
 def test_a_rule_that_is_edited_changes_no_study_that_was_cleared_by_it(approver):

@@ -12,13 +12,13 @@ from django.db import close_old_connections, connections
 
 from orders import inbound
 from orders.hl7 import mllp
-from policies.problems import Conflict, Denied, Invalid, Problem
+from policies.problems import Conflict, Denied, Invalid, Problem, TooMany
 from policies.rules.tls import CIPHERS, Acceptor, Credentials
 
 log = logging.getLogger(__name__)
 
 # AE: the same message would be refused again. AR: the sender may try later, as after whatever else goes wrong.
-REFUSALS: dict[type[Problem], str] = {Denied: "AR", Conflict: "AE", Invalid: "AE"}
+REFUSALS: dict[type[Problem], str] = {Denied: "AR", Conflict: "AE", Invalid: "AE", TooMany: "AR"}
 PAUSE = 5  # seconds without a message; what kept the database connection open may have forgotten it since
 
 
