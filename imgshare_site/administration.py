@@ -18,13 +18,18 @@ TOPICS = {
         "policies.user": _("People, and the groups they belong to"),
         "auth.group": _("Roles: groups of people with the same grants"),
         "policies.grant": _("Which group may do what, to studies of which source, toward which destination"),
+        "policies.secondperson": _("Where two must agree before a study is released"),
     },
-    _("Consent"): {},
+    _("Consent"): {"policies.consentrule": _("Which basis suffices for which use, with what evidence, for how long")},
     _("Retention"): {"policies.retentionrule": _("How long a study is kept; the first rule that fits is proposed")},
-    _("Quality"): {"policies.reason": _("Why a study may be rejected; each reason means one thing")},
+    _("Quality"): {
+        "policies.qualityrule": _("What is asked of the record of a study, how grave it is, and what follows"),
+        "policies.reason": _("Why a study may be rejected; each reason means one thing"),
+    },
     _("Mapping and matching"): {
         "policies.matchingpolicy": _("Whether studies of a source may be matched without a person"),
         "policies.procedurerule": _("Under which of our procedures an outside study is imported"),
+        "policies.coercionrule": _("What is written into objects besides what RAD-61 demands"),
         "policies.procedure": _("The procedures that reconciliation orders are made of"),
     },
     _("Orders and HL7"): {
@@ -41,13 +46,17 @@ TOPICS = {
         "orders.crossreference": _("Which outside number belongs to which of our patients"),
         "orders.claim": _("Numbers that two patients were given"),
     },
-    _("Records"): {"policies.ledgerline": _("Who did what, when and why. Nothing in it is ever changed")},
+    _("Records"): {
+        "policies.ledgerline": _("Who did what, when and why. Nothing in it is ever changed"),
+        "policies.policyversion": _("What each rule said on any day, who changed it and why. Export and import"),
+        "policies.policydraft": _("Changes that wait for their day or for a second person"),
+    },
 }
 WORDS = {
     _("Who may do what"): ("grant", "approval", "delegation", "device", "session", "emailaddress", "authenticator"),
     _("Consent"): ("consent", "basis"),
     _("Retention"): ("retention", "expiry", "hold", "deletion"),
-    _("Quality"): ("quality", "finding", "coercion"),
+    _("Quality"): ("quality", "finding"),
     _("Mapping and matching"): ("mapping", "matching", "dictionary", "code"),
     _("Records"): ("ledger", "anchor", "version", "draft", "rehearsal", "replay", "audit", "security"),
 }
