@@ -69,7 +69,7 @@ def test_a_renewed_certificate_needs_no_restart(tmp_path):
         assert storescu(portal, trust.theirs, trust, CT).returncode == 0
         for new, old in zip((*other.ours, other.authority), (*trust.ours, trust.authority), strict=True):
             new.replace(old)
-        now = Trust(other.ours, other.theirs, other.stranger, trust.authority)
+        now = other._replace(authority=trust.authority)
 
         assert storescu(portal, other.theirs, now, CT).returncode == 0
     finally:
