@@ -45,10 +45,9 @@ class Tried(Recorded):
     def test(self, request: HttpRequest, key) -> HttpResponseRedirect:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        partner = get_object_or_404(self.get_queryset(request), pk=key)
-        if not self.has_change_permission(request, partner):
+        if not self.has_change_permission(request):
             raise PermissionDenied
-        return self._told(request, partner)
+        return self._told(request, get_object_or_404(self.get_queryset(request), pk=key))
 
     def _told(self, request: HttpRequest, partner: models.Model) -> HttpResponseRedirect:
         trial = record(self.trial(partner), partner, by=request.user)

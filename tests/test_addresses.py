@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from orders.models import Notice
 from policies.models import Power, User
-from reconciliation.models import Instance
+from reconciliation.models import ConsentEvidence, Instance
 from tests import make
 
 ROLES = ["nobody", "front desk", "reconciliation", "releasing officer", "manager", "auditor", "elsewhere", "superuser"]
@@ -56,6 +56,30 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "submissions": ("SAAAAAAA", "SMMMMMMM"),
     "unreadable": ("SAAAAAAA", "SMMMMMMM"),
     "ledger": ("SRRRAARR", "SMMMMMMM"),
+    "categorise": ("SMMMMMMM", "SRAARRNN"),
+    "prefix": ("SMMMMMMM", "SRAARRNN"),
+    "withdraw_consent": ("SMMMMMMM", "SAAAAANN"),
+    "consent_scan": ("SAAAAANN", "SMMMMMMM"),
+    "approve": ("SMMMMMMM", "SAAAAANN"),
+    "decline": ("SMMMMMMM", "SAAAAANN"),
+    "withdraw": ("SMMMMMMM", "SAAAAANN"),
+    "letters": ("SAAAAANN", "SMMMMMMM"),
+    "hold": ("SMMMMMMM", "SRRRARNN"),
+    "keep": ("SMMMMMMM", "SRRAARNN"),
+    "expiry": ("SRRRARRR", "SMMMMMMM"),
+    "approve-deletions": ("SMMMMMMM", "SRRRARRR"),
+    "take-back-deletion": ("SMMMMMMM", "SRRRNRRR"),
+    "lift-hold": ("SMMMMMMM", "SRRRNRRR"),
+    "quality": ("SRRRAARR", "SMMMMMMM"),
+    "ledger_search": ("SMMMMMMM", "SRRRAARR"),
+    "ledger_verify": ("SMMMMMMM", "SRRRAARR"),
+    "ledger_export": ("SRRRAARR", "SMMMMMMM"),
+    "fhir_consents": ("SAAAAAAA", "SAAAAAAA"),
+    "fhir_consents_search": ("SAAAAAAA", "SAAAAAAA"),
+    "fhir_consent": ("SNNNNNNN", "SMMMMMMM"),
+    "emergency": ("SRRRRRRR", "SRRRRRRR"),
+    "emergencies": ("SRRRAARR", "SMMMMMMM"),
+    "review_emergency": ("SMMMMMMM", "SRRRNNRR"),
     "login": ("AAAAAAAA", "AAAAAAAA"),
     "logout": ("MMMMMMMM", "AAAAAAAA"),
     "session": ("SAAAAAAA", "SMMMMMMM"),
@@ -89,6 +113,11 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "admin:orders_feed_read": ("SRRRAARA", "SRRRAARA"),
     "admin:policies_matchingpolicy_rehearsal": ("SRRRNNRN", "SRRRNNRN"),
     "admin:policies_procedurerule_try": ("SRRRAARA", "SRRRAARA"),
+    "admin:policies_consentrule_try": ("SRRRAARA", "SRRRAARA"),
+    "admin:policies_coercionrule_try": ("SRRRAARA", "SRRRAARA"),
+    "admin:policies_policydraft_step": ("SRRRNNRN", "SRRRNNRN"),
+    "admin:policies_policyversion_export": ("SRRRAARA", "SRRRAARA"),
+    "admin:policies_policyversion_import": ("SRRRARRA", "SRRRARRA"),
     "admin:app_list": ("RRRRAARA", "RRRRAARA"),
     "admin/(?P<url>.*)$": ("RRRRNNRN", "RRRRNNRN"),
     "api:schema": ("SAAAAAAA", "SMMMMMMM"),
@@ -125,6 +154,31 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "api:procedures": ("SAAAAAAR", "SMMMMMMM"),
     "api:retention-rules": ("SAAAAAAR", "SMMMMMMM"),
     "api:reasons": ("SAAAAAAR", "SMMMMMMM"),
+    "api:categorise": ("SMMMMMMM", "SRAARRNN"),
+    "api:prefix": ("SMMMMMMM", "SRAARRNN"),
+    "api:consent": ("SAAAAANN", "SMMMMMMM"),
+    "api:withdraw-consent": ("SMMMMMMM", "SAAAAANN"),
+    "api:evidence": ("SMMMMMMM", "SAAAAANN"),
+    "api:consent-form": ("SAAAAANN", "SMMMMMMM"),
+    "api:approve": ("SMMMMMMM", "SAAAAANN"),
+    "api:decline": ("SMMMMMMM", "SAAAAANN"),
+    "api:withdraw": ("SMMMMMMM", "SAAAAANN"),
+    "api:letters": ("SAAAAANN", "SMMMMMMM"),
+    "api:hold": ("SMMMMMMM", "SRRRARNN"),
+    "api:keep": ("SMMMMMMM", "SRRAARNN"),
+    "api:expiry": ("SRRRARRR", "SMMMMMMM"),
+    "api:approve-deletions": ("SMMMMMMM", "SRRRARRR"),
+    "api:approved-deletions": ("SRRRARRR", "SMMMMMMM"),
+    "api:take-back-deletion": ("SMMMMMMM", "SRRRNRRR"),
+    "api:holds": ("SRRRARRR", "SMMMMMMM"),
+    "api:lift-hold": ("SMMMMMMM", "SRRRNRRR"),
+    "api:quality": ("SRRRAARR", "SMMMMMMM"),
+    "api:emergencies": ("SRRRAARR", "SRRRRRRR"),
+    "api:review-emergency": ("SMMMMMMM", "SRRRNNRR"),
+    "api:test-destination": ("SMMMMMMM", "SRRRNRRN"),
+    "api:ledger": ("SRRRAARR", "SMMMMMMM"),
+    "api:ledger-verify": ("SMMMMMMM", "SRRRAARR"),
+    "api:ledger-export": ("SRRRAARR", "SMMMMMMM"),
     "api/": ("SNNNNNNN", "SNNNNNNN"),
 }
 
@@ -138,7 +192,9 @@ MODELS = {
     **dict.fromkeys(["policies_matchingpolicy", "orders_patient", "orders_order", "orders_accessionsequence"], KEPT),
     **dict.fromkeys(["orders_ordersystem", "orders_worklist", "orders_demographicssource", "orders_feed"], KEPT),
     **dict.fromkeys(["orders_message", "orders_merge", "orders_crossreference", "orders_claim"], SEEN),
-    "orders_notice": SEEN,
+    **dict.fromkeys(["policies_consentrule", "policies_coercionrule", "policies_qualityrule"], KEPT),
+    **dict.fromkeys(["policies_secondperson", "policies_organisation"], KEPT),
+    **dict.fromkeys(["policies_policydraft", "policies_policyversion", "orders_notice"], SEEN),
     "policies_grant": ("l", "", "lacd"),
     "policies_user": GUARDED,
     "auth_group": GUARDED,
@@ -157,6 +213,13 @@ BODIES: dict[str, dict] = {
     "api:reject": {"reason": "wrong-patient"},
     "api:orders": {"study": "key", "patient": "patient", "procedure": "procedure"},
     "api:cancel-order": {"reason": "x"},
+    "api:categorise": {"category": "teleradiology"},
+    "api:decline": {"reason": "x"},
+    "api:hold": {"reason": "x"},
+    "api:keep": {"rule": "rule", "reason": "x"},
+    "api:emergencies": {"number": "1", "reason": "x"},
+    "api:withdraw-consent": {"reason": "x", "given_by": "The patient"},
+    "api:prefix": {},
     "api:tell-again": {},
     "api:retry": {},
     "api:lookup": {},
@@ -178,8 +241,8 @@ class Address:
 
     @property
     def model(self) -> tuple[str, str]:
-        """Of the five pages that every model has in the administration: the model, and which page. Else two blanks."""
-        found = re.fullmatch(r"admin:(.+)_(changelist|add|change|delete|history)", self.label)
+        """Of the pages that models have alike in the administration: the model, and which page. Else two blanks."""
+        found = re.fullmatch(r"admin:(.+)_(changelist|add|change|delete|history|restore|test)", self.label)
         return found.groups() if found and found[1] in REGISTERED else ("", "")
 
     @property
@@ -220,6 +283,7 @@ def world(django_db_setup, django_db_blocker) -> Iterator[dict]:
             "elsewhere": make.user("night", grants=[(power, elsewhere, None) for power in STUDY_POWERS]),
             "superuser": User.objects.create_superuser("root", password="x"),
         }
+        form = {"size": 1, "kept_by": people["reconciliation"], "kept_at": timezone.now()}
         keys = {
             "key": study.pk,
             "to": make.destination().pk,
@@ -229,6 +293,8 @@ def world(django_db_setup, django_db_blocker) -> Iterator[dict]:
             "notice": notice.pk,
             "patient": study.local_patient_id,
             "submission": study.submission_id,
+            "rule": make.rule().pk,
+            "form": ConsentEvidence.objects.create(study=study, digest="0" * 64, **form).pk,
         }
         # What the forms of the desk ask for, all at once.
         body = {
@@ -245,6 +311,7 @@ def world(django_db_setup, django_db_blocker) -> Iterator[dict]:
             "patient": study.local_patient_id,
             "procedure": make.procedure().pk,
             "delivery": notice.pk,
+            "category": "teleradiology",
         }
         clients = {role: Client(raise_request_exception=False) for role in ROLES}
         for role, user in people.items():
@@ -266,6 +333,7 @@ def place(address: Address, keys: dict) -> str:
         ("pictures/<uuid:key>", "picture"),
         ("api/orders/<uuid:key>", "order"),
         ("<uuid:order>", "order"),
+        ("<uuid:evidence_key>", "form"),
         ("notices/<uuid:key>", "notice"),
         ("patients/<uuid:key>", "patient"),
         ("submissions/<uuid:key>", "submission"),
@@ -273,6 +341,7 @@ def place(address: Address, keys: dict) -> str:
     ]:
         route = route.replace(part, part.replace(part[part.index("<") :], str(keys[name])))
     route = route.replace("<str:provider_id>", "hospital").replace("<path:object_id>", str(keys["key"]))
+    route = route.replace("<slug:kind>", "csv").replace("<int:number>", "1").replace("<str:verb>", "submit")
     route = route.replace("<path:content_type_id>", "1").replace("(?P<url>.*)$", "nowhere/")
     return "/" + (route if "(?P" not in route else route[: route.index("^")] + "policies/")
 
@@ -345,3 +414,12 @@ def test_a_page_of_the_administration_is_open_to_whom_the_table_says(world, addr
 @pytest.mark.parametrize("address", [one for one in ALL if one.is_old or one.model[1] == "history"], ids=str)
 def test_the_rest_of_the_administration_is_shut_to_whom_it_is_shut(world, address):
     assert set(answers(address, world, ["nobody", "reconciliation"], "get")) <= set("SR")
+
+
+@pytest.mark.parametrize("address", [one for one in ALL if one.model[1] in ("restore", "test")], ids=str)
+def test_a_rule_is_restored_and_a_partner_tested_only_by_whom_may_change_it(world, address):
+    """There is no such version and no such partner: who may would see that."""
+    expected = ["N" if "c" in held else "R" for held in MODELS[address.model[0]]]
+    assert answers(address, world, STAFF, "post") == "".join(expected)
+    assert set(answers(address, world, STAFF, "get")) <= set("RM")
+    assert answers(address, world, ["nobody", "reconciliation"], "post") == "SR"

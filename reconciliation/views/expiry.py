@@ -52,6 +52,7 @@ def approve(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def take_back(request: HttpRequest, key) -> HttpResponse:
+    authority.require(request.user, Power.DELETE)
     decision = get_object_or_404(expiry.approved(request.user), pk=key)
     expiry.take_back(decision, reason=request.POST.get("reason", "").strip(), by=request.user)
     messages.success(request, "Taken back. The study stays, and is on the list again.")
@@ -60,6 +61,7 @@ def take_back(request: HttpRequest, key) -> HttpResponse:
 
 @require_POST
 def lift(request: HttpRequest, key) -> HttpResponse:
+    authority.require(request.user, Power.DELETE)
     held = get_object_or_404(keeping.live_holds(request.user), pk=key)
     keeping.lift(held, reason=request.POST.get("reason", "").strip(), by=request.user)
     messages.success(request, "The hold is lifted.")

@@ -49,4 +49,4 @@ def test_where_nothing_is_chosen_the_page_waits_without_a_complaint(page, sign_i
     asking.ask(study.pk)
 
     expect(page.locator("#lookup")).to_contain_text("nothing new")
-    expect(page.locator("#lookup")).to_contain_text("does not answer")
+    expect(page.locator("#lookup")).to_contain_text("Nobody listens")
