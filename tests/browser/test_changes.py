@@ -24,6 +24,7 @@ def test_a_merge_while_a_study_is_open_is_told_and_mapped_again_in_one_step(page
     study = make.study("mapped", to=order)
     sign_in(page, make.user("desk"))
     page.goto(f"/studies/{study.pk}/")
+    page.get_by_role("radio", name="Consent of the patient").check()
     page.get_by_label("Given by").fill("Anna Mueller")
 
     make.merge(order.patient, make.patient("Mueller-Schneider^Anna", ids=[("MRN2", "LOCAL")]))

@@ -100,7 +100,7 @@ def test_what_was_typed_outlives_the_session_and_can_be_sent_after_signing_in_ag
     study = make.study("mapped")
     sign_in(page, desk)
     page.goto(f"/studies/{study.pk}/")
-    field = page.locator("main textarea, main input[type=text]").first
+    field = page.locator("main [name=evidence]").first
     field.evaluate("field => { field.closest('details')?.setAttribute('open', ''); field.value = 'Typed with care'; }")
     Session.objects.all().delete()
     page.evaluate("document.getElementById('ending').show(); window.dispatchEvent(new Event('focus'))")

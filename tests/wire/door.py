@@ -1,6 +1,7 @@
 """A door on loopback for the tests, and a sender that can be made to stop in the middle."""
 
 import functools
+import os
 import shutil
 import struct
 import subprocess
@@ -69,7 +70,8 @@ class Portal:
         return [arrival.path for key in self.keys() for arrival in self.spool.whole(key)]
 
     def files(self) -> list[str]:
-        return sorted(path.name for path in self.spool.root.rglob("*") if path.is_file())
+        """By os.walk: a folder may be dropped while it is looked at."""
+        return sorted(name for _, _, names in os.walk(self.spool.root) for name in names)
 
 
 def call(port: int, program: str, *arguments, calling="MODALITY", called="IMGSHARE") -> subprocess.CompletedProcess:
