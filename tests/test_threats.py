@@ -42,7 +42,7 @@ def test_no_address_takes_a_post_without_the_token_of_its_page():
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
     client.force_login(User.objects.create_superuser("root", password="x"))
     key = "7a0c4d5e-0000-4000-8000-000000000000"
-    keys = dict.fromkeys(("key", "picture", "order", "notice", "patient", "submission"), key)
+    keys = dict.fromkeys(("key", "picture", "order", "notice", "patient", "submission", "form"), key)
     taken = {one.label: client.post(place(one, keys)).status_code for one in ALL}
 
     assert {label: status for label, status in taken.items() if status not in {403, 404, 405}} == {}
