@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from django.db.models import Q
 from django.utils import timezone
 
 from policies.models import Category, Destination, Grant, Intent, Power, SecondPerson, Source, User
@@ -43,6 +44,10 @@ class Scope(NamedTuple):
 
     def __contains__(self, source):
         return self.everywhere or getattr(source, "pk", source) in self.sources
+
+    def over(self, column: str) -> Q:
+        """The condition that the source of a row, in this column, lies in it; it may be joined with others by `|`."""
+        return Q(pk__isnull=False) if self.everywhere else Q(**{f"{column}__in": self.sources})
 
 
 def grants(user: User) -> list[Grant]:

@@ -56,10 +56,9 @@ class Item(NamedTuple):
 
 def may_be_due(user: User) -> QuerySet[Study]:
     """The studies in which this person may approve deletion, and whose day has come as last worked out."""
-    scope = authority.scope(user, Power.DELETE)
     rows = Study.objects.filter(due_on__lte=timezone.localdate(), state__in=[*ENDS, State.RELEASED])
     rows = rows.exclude(deletions__state__in=[Stage.APPROVED, Stage.DELETING]).select_related(*RELATED)
-    rows = rows if scope.everywhere else rows.filter(source__in=scope.sources)
+    rows = rows.filter(authority.scope(user, Power.DELETE).over("source"))
     return rows.order_by("due_on", "pk")
 
 
@@ -213,15 +212,13 @@ def wanting(decision: Deletion) -> str:
 
 def approved(user: User) -> QuerySet[Deletion]:
     """Approvals that may still be taken back, and what is being deleted, the next first."""
-    scope = authority.scope(user, Power.DELETE)
     rows = Deletion.objects.filter(state__in=[Stage.APPROVED, Stage.DELETING]).order_by("not_before", "pk")
     rows = rows.select_related("study__source", "study__local_patient", "approved_by")
-    return rows if scope.everywhere else rows.filter(study__source__in=scope.sources)
+    return rows.filter(authority.scope(user, Power.DELETE).over("study__source"))
 
 
 def ended(user: User) -> QuerySet[Deletion]:
     """What became of approvals, the last first."""
-    scope = authority.scope(user, Power.DELETE)
     rows = Deletion.objects.filter(state__in=[Stage.DONE, Stage.TAKEN_BACK, Stage.STOPPED])
     rows = rows.select_related("study__source", "approved_by", "proof").order_by(F("ended_at").desc(), "pk")
-    return rows if scope.everywhere else rows.filter(study__source__in=scope.sources)
+    return rows.filter(authority.scope(user, Power.DELETE).over("study__source"))

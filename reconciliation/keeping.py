@@ -175,9 +175,8 @@ def holds(study: Study) -> list[LegalHold]:
 
 def live_holds(user: User) -> QuerySet[LegalHold]:
     """Those that this person may lift."""
-    scope = authority.scope(user, Power.DELETE)
     rows = LegalHold.objects.filter(lifted_at=None).select_related("study__source", "patient", "placed_by")
-    return rows if scope.everywhere else rows.filter(study__source__in=scope.sources)
+    return rows.filter(authority.scope(user, Power.DELETE).over("study__source"))
 
 
 def _proposed(study: Study):

@@ -176,8 +176,7 @@ def counts(user: User) -> dict[str, int]:
 
 def sources(user: User) -> QuerySet[Source]:
     """The sources that this person may see, for the filter."""
-    scope = authority.scope(user, Power.VIEW)
-    return Source.objects.all() if scope.everywhere else Source.objects.filter(pk__in=scope.sources)
+    return Source.objects.filter(authority.scope(user, Power.VIEW).over("pk"))
 
 
 def next_of(user: User, study: Study) -> Study | None:
@@ -201,8 +200,7 @@ def unreadable(user: User) -> QuerySet[Unreadable]:
 
 
 def _of_whole_sources(user: User, column: str) -> Q:
-    scope = authority.scope(user, Power.VIEW, whole=True)
-    return Q(pk__isnull=False) if scope.everywhere else Q(**{f"{column}__in": scope.sources})
+    return authority.scope(user, Power.VIEW, whole=True).over(column)
 
 
 def deliveries(study: Study) -> list[Delivery]:
