@@ -5,7 +5,6 @@ from django.contrib import admin
 from policies import audit, versions
 from policies.versioned import DELETED, Versioned
 
-
 SECRET = {"password"}
 
 
