@@ -1,5 +1,6 @@
 """Drafts of rules: written, submitted, approved by a second person where that is asked for, in force on their day."""
 
+import uuid
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from policies import audit, authority, versions
-from policies.models import PolicyDraft, Power, User
+from policies.models import PolicyDraft, Power, Source, User
 from policies.problems import Conflict, Denied
 
 State = PolicyDraft.State
@@ -74,10 +75,16 @@ def change(wanted: Wanted, *, by: User, why: str, effective_from: datetime | Non
 def submit(draft: PolicyDraft, *, by: User) -> None:
     if barred := _why_barred(draft, by):
         raise Denied(barred)
-    to = State.SUBMITTED if draft.needs_approval else State.APPROVED
-    _move(draft, "submit", State.DRAFT, to, by=by, problem="")
+    needed = draft.needs_approval or _of_a_kind_that_needs_it(draft)  # which it may not have been when it was written
+    to = State.SUBMITTED if needed else State.APPROVED
+    _move(draft, "submit", State.DRAFT, to, by=by, problem="", needs_approval=needed)
     if draft.state == State.APPROVED and _is_due(draft):
         apply(draft, by=by)
+
+
+def _of_a_kind_that_needs_it(draft: PolicyDraft) -> bool:
+    model = versions.model_of(draft.kind)
+    return model is not None and needs_approval(model)
 
 
 def _why_barred(draft: PolicyDraft, by: User) -> str:
@@ -107,7 +114,21 @@ def why_not_approve(draft: PolicyDraft, by: User) -> str:
     """Say why this person may not approve it, or ""."""
     if barred := authority.why_not(by, Power.APPROVE_POLICY):
         return barred
-    return "You wrote this draft. A second person approves it." if by.pk == draft.made_by_id else ""
+    if by.pk == draft.made_by_id:
+        return "You wrote this draft. A second person approves it."
+    over = authority.scope(by, Power.APPROVE_POLICY, whole=True)
+    if over.everywhere or all(source in over for source in _sources(draft)):
+        return ""
+    return "Your role may approve policy only of your own sources."
+
+
+def _sources(draft: PolicyDraft) -> set[uuid.UUID | None]:
+    """For studies of which sources a rule is, and would be; None: of every source."""
+    model, before = versions.model_of(draft.kind), versions.newest(draft.kind, draft.key)
+    said = [row.columns for row in (before, draft) if row and row.columns is not None]
+    if model is Source:
+        return {uuid.UUID(draft.key) if draft.key else None}
+    return {uuid.UUID(found) if (found := columns.get("source_id")) else None for columns in said} or {None}
 
 
 def _move(draft: PolicyDraft, verb: str, origin: str, to: str, *, by: User, **columns) -> None:
@@ -157,6 +178,8 @@ def _write(draft: PolicyDraft, *, by: User | str) -> None:
     newest = versions.newest(draft.kind, draft.key) if draft.key else None
     if (newest.number if newest else 0) != draft.based_on:
         raise Conflict("The rule was changed since this draft was written. Look at both, and write it anew.")
+    if barred := _why_barred(draft, draft.made_by):
+        raise Conflict(f"{draft.made_by} wrote this, and may not do it any more: {barred}")
     signed = {"by": draft.made_by, "why": draft.why, "approved_by": draft.approved_by, "approved_at": draft.approved_at}
     detail = {"changes": told(draft), "written by": str(draft.made_by), "approved by": str(draft.approved_by or "")}
     if draft.columns is None:

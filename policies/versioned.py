@@ -124,9 +124,10 @@ class Versioned(admin.ModelAdmin):
     # What comes before saving: a draft instead, or a word of warning.
 
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
-        if request.method == "POST" and "_saveasnew" not in request.POST:
-            obj = self.get_object(request, unquote(object_id)) if object_id else None
-            if (obj or not object_id) and self._asks_why(request, obj) and (answer := self._instead(request, obj)):
+        if request.method == "POST":
+            new = not object_id or "_saveasnew" in request.POST  # as Django takes it, on whatever page
+            obj = None if new else self.get_object(request, unquote(object_id))
+            if (obj or new) and self._asks_why(request, obj) and (answer := self._instead(request, obj)):
                 return answer
         shown = {"drafts": self._waiting(object_id) if object_id else [], "rehearses": self._rehearses(request)}
         return super().changeform_view(request, object_id, form_url, {**shown, **(extra_context or {})})
@@ -194,9 +195,9 @@ class Versioned(admin.ModelAdmin):
 
     def _warned(self, request, wanted: list[Wanted]) -> HttpResponse | None:
         """Ask once more when studies that are held now would be decided about otherwise; not when none would."""
-        if self.effects is None or "_confirmed" in request.POST:
-            return None
         rehearsing = "_rehearse" in request.POST
+        if self.effects is None or ("_confirmed" in request.POST and not rehearsing):
+            return None
         found = type(self).effects(request, wanted, past=rehearsing)
         if not (found.cases or rehearsing):
             return None

@@ -3,12 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from policies import drafts, versions
 from policies.drafts import Wanted
-from policies.models import LedgerLine, MatchingPolicy, PolicyDraft, PolicyVersion, Procedure, RetentionRule
+from policies.models import Grant, LedgerLine, MatchingPolicy, PolicyDraft, PolicyVersion, Procedure, RetentionRule
 from policies.problems import Conflict, Denied
 from reconciliation import tasks
 from tests import make
@@ -140,6 +141,42 @@ def test_what_bars_a_person_bars_them_without_a_form_too(rule, manager, monkeypa
     ((by, before, after),) = asked
     assert (by, before.period, after.period) == (manager, "P1Y", "P5Y")
     assert period(rule) == "P1Y"
+
+
+def test_a_grant_that_waits_is_not_given_when_its_giver_may_not_any_more(manager):
+    giver = make.user("giver", grants=[("grant", None, None)])
+    group = Group.objects.create(name="Others")
+    later = timezone.now() + timedelta(days=1)
+    drafts.change(Wanted.of(Grant(group=group, power="release")), by=giver, why="Needed.", effective_from=later)
+    Grant.objects.filter(group__user=giver).delete()
+    PolicyDraft.objects.update(effective_from=timezone.now())
+    tasks.sweep()
+
+    assert not group.grants.exists()
+    assert "may not grant" in PolicyDraft.objects.get().problem
+
+
+def test_a_draft_of_before_approval_was_demanded_needs_it_too(rule, manager, settings):
+    draft = drafts.write(wanted(rule, period="P5Y"), by=manager, why="The law.")
+    settings.POLICY_APPROVAL = ["retentionrule"]
+    drafts.submit(draft, by=manager)
+
+    assert (period(rule), draft.state) == ("P1Y", State.SUBMITTED)
+
+
+def test_who_approves_policy_for_one_source_approves_no_rule_for_others(rule, manager, approval):
+    here, there = make.source(), make.source("Elsewhere")
+    second = make.user("second", grants=[("approve policy", here, None)])
+    for source_id in (None, there.pk):
+        draft = drafts.change(wanted(rule, period="P5Y", source_id=source_id), by=manager, why="The law.")
+        with pytest.raises(Denied, match="of your own sources"):
+            drafts.approve(draft, by=second)
+        drafts.withdraw(draft, by=manager)
+    new = Wanted.of(RetentionRule(name="New", period="P1Y", source=here))
+    draft = drafts.change(new, by=manager, why="The law.")
+    drafts.approve(draft, by=second)
+
+    assert draft.state == State.IN_FORCE
 
 
 def test_a_withdrawn_draft_is_over(rule, manager):

@@ -74,6 +74,17 @@ def test_who_has_an_account_without_a_password_is_signed_in_with_their_groups(se
     assert User.objects.get(username="lee").groups.count() == 0
 
 
+def test_a_name_that_the_server_gives_to_another_person_opens_no_account_of_the_first(server):
+    User.objects.create_user("lee")
+    server.claims = {"sub": "4711", "preferred_username": "lee", "groups": []}
+    assert sign_in()[0].get("/").status_code == 200
+    server.claims = {"sub": "666", "preferred_username": "lee", "groups": []}
+    client, answer = sign_in()
+
+    assert answer.status_code == 403
+    assert client.get("/").status_code == 302
+
+
 @pytest.mark.parametrize("name", ["root", "stranger"])
 def test_who_has_none_or_one_with_a_password_is_refused_in_words(server, name):
     User.objects.create_superuser("root", password="x")
