@@ -300,7 +300,10 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
-    "ENUM_NAME_OVERRIDES": {"OrderOriginEnum": "orders.models.orders.Order.Origin"},
+    "ENUM_NAME_OVERRIDES": {
+        "OrderOriginEnum": "orders.models.orders.Order.Origin",
+        "PolicyDraftStateEnum": "policies.models.versions.PolicyDraft.State",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from policies import audit, authority, versions
 from policies.models import PolicyDraft, Power, Source, User
-from policies.problems import Conflict, Denied
+from policies.problems import Conflict, Denied, Invalid
 
 State = PolicyDraft.State
 WAITING = (State.DRAFT, State.SUBMITTED, State.APPROVED)
@@ -104,6 +104,16 @@ def approve(draft: PolicyDraft, *, by: User) -> None:
         apply(draft, by=by)
 
 
+def decline(draft: PolicyDraft, *, by: User, reason: str) -> None:
+    """The second person's no: it is a draft again, and says why to whoever wrote it."""
+    if barred := why_not_approve(draft, by):
+        raise Denied(barred)
+    if not reason.strip():
+        raise Invalid("Say why it is declined: whoever wrote it reads that.")
+    said = f"{by} declined it: {reason.strip()}"
+    _move(draft, "refuse", State.SUBMITTED, State.DRAFT, by=by, reason=reason.strip(), problem=said)
+
+
 def withdraw(draft: PolicyDraft, *, by: User) -> None:
     if draft.state not in WAITING:
         raise Conflict(f"This draft is {draft.get_state_display().lower()}. It cannot be withdrawn.")
@@ -131,12 +141,12 @@ def _sources(draft: PolicyDraft) -> set[uuid.UUID | None]:
     return {uuid.UUID(found) if (found := columns.get("source_id")) else None for columns in said} or {None}
 
 
-def _move(draft: PolicyDraft, verb: str, origin: str, to: str, *, by: User, **columns) -> None:
+def _move(draft: PolicyDraft, verb: str, origin: str, to: str, *, by: User, reason: str = "", **columns) -> None:
     with transaction.atomic():
         if not PolicyDraft.objects.filter(pk=draft.pk, state=origin).update(state=to, **columns):
             draft.refresh_from_db()
             raise Conflict(f"This draft is {draft.get_state_display().lower()} by now. Look at it again.")
-        audit.record(by, f"{verb} draft", draft, reason=draft.why)
+        audit.record(by, f"{verb} draft", draft, reason=reason or draft.why)
     draft.refresh_from_db()
 
 
@@ -207,6 +217,11 @@ def _save(row: models.Model) -> None:
     else:
         names = versions.columns_of(row)
         row.save(update_fields=[field.name for field in row._meta.concrete_fields if field.attname in names])
+
+
+def wanted(draft: PolicyDraft) -> Wanted:
+    """What a draft says, as it was wanted."""
+    return Wanted(versions.model_of(draft.kind), draft.key, draft.columns, draft.title)
 
 
 def differences(draft: PolicyDraft) -> list[versions.Difference]:
