@@ -11,7 +11,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from policies import audit, authority, versions
-from policies.models import PolicyDraft, Power, User
+from policies.models import PolicyDraft, Power, SecondPerson, User
 from policies.problems import Conflict, Denied
 
 State = PolicyDraft.State
@@ -42,8 +42,15 @@ class Wanted(NamedTuple):
 
 
 def needs_approval(model: type[models.Model]) -> bool:
-    """Whether rules of this kind change only with the approval of a second person."""
-    return model._meta.model_name in settings.POLICY_APPROVAL
+    """Whether rules of this kind change only with the approval of a second person.
+
+    The settings say so, or a rule does; who would take such a rule away needs a second person for that, too.
+    """
+    name = model._meta.model_name
+    if name in settings.POLICY_APPROVAL:
+        return True
+    asking = SecondPerson.objects.filter(power=Power.SET_POLICY, active=True)
+    return (asking if model is SecondPerson else asking.filter(kind__in=["", name])).exists()
 
 
 def write(wanted: Wanted, *, by: User, why: str, effective_from: datetime | None = None) -> PolicyDraft:
@@ -74,8 +81,9 @@ def change(wanted: Wanted, *, by: User, why: str, effective_from: datetime | Non
 def submit(draft: PolicyDraft, *, by: User) -> None:
     if barred := _why_barred(draft, by):
         raise Denied(barred)
-    to = State.SUBMITTED if draft.needs_approval else State.APPROVED
-    _move(draft, "submit", State.DRAFT, to, by=by, problem="")
+    wants = draft.needs_approval or needs_approval(versions.model_of(draft.kind))  # it may be older than the rule
+    to = State.SUBMITTED if wants else State.APPROVED
+    _move(draft, "submit", State.DRAFT, to, by=by, problem="", needs_approval=wants)
     if draft.state == State.APPROVED and _is_due(draft):
         apply(draft, by=by)
 

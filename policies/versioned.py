@@ -124,7 +124,9 @@ class Versioned(admin.ModelAdmin):
     # What comes before saving: a draft instead, or a word of warning.
 
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
-        if request.method == "POST" and "_saveasnew" not in request.POST:
+        if request.method == "POST":
+            if "_saveasnew" in request.POST:  # Django would save it, whatever waits for a second person
+                raise PermissionDenied
             obj = self.get_object(request, unquote(object_id)) if object_id else None
             if (obj or not object_id) and self._asks_why(request, obj) and (answer := self._instead(request, obj)):
                 return answer
