@@ -88,6 +88,8 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "account_logout": ("MMMMMMMM", "AAAAAAAA"),
     "account_change_password": ("SAAAAAAA", "SAAAAAAA"),
     "account_reauthenticate": ("SAAAAAAA", "SAAAAAAA"),
+    "again_elsewhere": ("SAAAAAAA", "SMMMMMMM"),
+    "confirmed": ("SAAAAAAA", "SMMMMMMM"),
     "mfa_index": ("SAAAAAAA", "SMMMMMMM"),
     "mfa_authenticate": ("AAAAAAAA", "AAAAAAAA"),
     "mfa_reauthenticate": ("SAAAAAAA", "SAAAAAAA"),
