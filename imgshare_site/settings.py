@@ -96,6 +96,10 @@ EMAIL_TIMEOUT = 10
 IDLE_SECONDS = env.int("IMGSHARE_IDLE_SECONDS", 15 * 60)
 SESSION_SECONDS = env.int("IMGSHARE_SESSION_SECONDS", 12 * 3600)
 MFA_REQUIRED = env.list("IMGSHARE_MFA_REQUIRED", [])
+# How old the last proof of who somebody is may be, in seconds (0: however old): for grants, second persons,
+# destinations and people in the administration; for releasing and deleting at the desk.
+REAUTHENTICATE_ADMIN_SECONDS = env.int("IMGSHARE_REAUTHENTICATE_ADMIN_SECONDS", 30 * 60)
+REAUTHENTICATE_RELEASE_SECONDS = env.int("IMGSHARE_REAUTHENTICATE_RELEASE_SECONDS", 0)
 VIEWS_PER_MINUTE = env.int("IMGSHARE_VIEWS_PER_MINUTE", 120)
 VIEWS_PER_DAY = env.int("IMGSHARE_VIEWS_PER_DAY", 3000)
 # The hospital's own sign-in by OpenID Connect; off while there is no server.
@@ -172,6 +176,7 @@ MIDDLEWARE = [
     "imgshare_site.sittings.Clock",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "imgshare_site.sittings.SecondFactor",
+    "imgshare_site.again.Again",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",

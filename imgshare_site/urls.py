@@ -68,6 +68,7 @@ urlpatterns = [
     path("unreadable/", records.unreadable, name="unreadable"),
     path("expiry/", expiry.show, name="expiry"),
     path("expiry/approve/", expiry.approve, name="approve-deletions"),
+    path("expiry/agree/", expiry.agree, name="agree-deletions"),
     path("expiry/<uuid:key>/take-back/", expiry.take_back, name="take-back-deletion"),
     path("holds/<uuid:key>/lift/", expiry.lift, name="lift-hold"),
     path("quality/", quality.numbers, name="quality"),

@@ -112,6 +112,7 @@ DEEDS = {
     "lift hold": _study(_("may be deleted again")),
     "propose deletion": _study(_("deletion proposed")),
     "approve deletion": _study(_("deletion approved")),
+    "agree to deletion": _study(_("deletion agreed to")),
     "take back deletion": _study(_("deletion taken back")),
     "stop deletion": _study(_("deletion stopped")),
     "archives to tell": _study(_("archives still to be told"), "R"),

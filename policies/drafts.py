@@ -12,7 +12,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from policies import audit, authority, versions
-from policies.models import PolicyDraft, Power, Source, User
+from policies.models import PolicyDraft, Power, SecondPerson, Source, User
 from policies.problems import Conflict, Denied, Invalid
 
 State = PolicyDraft.State
@@ -43,8 +43,15 @@ class Wanted(NamedTuple):
 
 
 def needs_approval(model: type[models.Model]) -> bool:
-    """Whether rules of this kind change only with the approval of a second person."""
-    return model._meta.model_name in settings.POLICY_APPROVAL
+    """Whether rules of this kind change only with the approval of a second person.
+
+    The settings say so, or a rule does; who would take such a rule away needs a second person for that, too.
+    """
+    name = model._meta.model_name
+    if name in settings.POLICY_APPROVAL:
+        return True
+    asking = SecondPerson.objects.filter(power=Power.SET_POLICY, active=True)
+    return (asking if model is SecondPerson else asking.filter(kind__in=["", name])).exists()
 
 
 def write(wanted: Wanted, *, by: User, why: str, effective_from: datetime | None = None) -> PolicyDraft:
@@ -75,16 +82,11 @@ def change(wanted: Wanted, *, by: User, why: str, effective_from: datetime | Non
 def submit(draft: PolicyDraft, *, by: User) -> None:
     if barred := _why_barred(draft, by):
         raise Denied(barred)
-    needed = draft.needs_approval or _of_a_kind_that_needs_it(draft)  # which it may not have been when it was written
-    to = State.SUBMITTED if needed else State.APPROVED
-    _move(draft, "submit", State.DRAFT, to, by=by, problem="", needs_approval=needed)
+    wants = draft.needs_approval or needs_approval(versions.model_of(draft.kind))  # it may be older than the rule
+    to = State.SUBMITTED if wants else State.APPROVED
+    _move(draft, "submit", State.DRAFT, to, by=by, problem="", needs_approval=wants)
     if draft.state == State.APPROVED and _is_due(draft):
         apply(draft, by=by)
-
-
-def _of_a_kind_that_needs_it(draft: PolicyDraft) -> bool:
-    model = versions.model_of(draft.kind)
-    return model is not None and needs_approval(model)
 
 
 def _why_barred(draft: PolicyDraft, by: User) -> str:

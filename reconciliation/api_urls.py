@@ -60,6 +60,7 @@ urlpatterns = [
     path("studies/<uuid:key>/keep/", api_expiry.keep, name="keep"),
     path("expiry/", api_expiry.due, name="expiry"),
     path("expiry/approve/", api_expiry.approve_deletions, name="approve-deletions"),
+    path("expiry/agree/", api_expiry.agree_deletions, name="agree-deletions"),
     path("expiry/approved/", api_expiry.approved, name="approved-deletions"),
     path("expiry/<uuid:key>/take-back/", api_expiry.take_back, name="take-back-deletion"),
     path("holds/", api_expiry.holds, name="holds"),

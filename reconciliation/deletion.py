@@ -13,6 +13,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from policies import audit
@@ -29,9 +30,8 @@ OBJECT = ("series__series_instance_uid", "sop_instance_uid", "sop_class_uid", "d
 
 def due() -> list[Deletion]:
     """Decisions whose grace time is over, and those that a worker left half done."""
-    rows = Deletion.objects.filter(state=Stage.DELETING) | Deletion.objects.filter(
-        state=Stage.APPROVED, not_before__lte=timezone.now()
-    )
+    over = Q(state=Stage.APPROVED, not_before__lte=timezone.now()) & ~expiry.WAITS
+    rows = Deletion.objects.filter(Q(state=Stage.DELETING) | over)
     return list(rows.order_by("not_before", "pk")[:100])
 
 
@@ -60,12 +60,14 @@ def why_not(decision: Deletion, study: Study) -> str:
         return "Somebody viewed it since the deletion was approved."
     if study.last_arrival_at > decision.approved_at:
         return "More objects came since the deletion was approved."
-    return permission.why_not(decision.approved_by, Power.DELETE, study)
+    people = filter(None, [decision.approved_by, decision.seconded_by])
+    return next(filter(None, (permission.why_not(one, Power.DELETE, study) for one in people)), "")
 
 
 def _begin(decision: Deletion) -> bool:
     """From here on there is no way back: the study is expired, and its proof is written."""
-    if expiry.wanting(decision):
+    if expiry.wanting(decision):  # a rule that is newer than the approval: from now on it waits as the others do
+        Deletion.objects.filter(pk=decision.pk, state=Stage.APPROVED).update(wants_second=True)
         return False
     with transaction.atomic():
         rows = Study.objects.select_for_update(of=("self",)).select_related(*expiry.RELATED)
@@ -114,6 +116,7 @@ def _told(decision: Deletion, proof: DeletionProof) -> dict:
         "rule": decision.rule["name"],
         "due": str(decision.due_on),
         "approved by": str(decision.approved_by),
+        **({"agreed by": str(decision.seconded_by)} if decision.seconded_by else {}),
         "proof": str(proof.pk),
         "digest": proof.digest,
         "instances": proof.number_of_instances,

@@ -97,6 +97,7 @@ def rescue(study: Study, *, rule: RetentionRule, reason: str, by: User) -> None:
         raise Invalid("Say why this study is kept by another rule.")
     was = decide(study).rule
     now = {"retention": rule, "retention_terms": retention.terms(retention.rule_of(rule)), "retention_reason": reason}
+    now["retention_by"] = by
     with transaction.atomic():
         row = Study.objects.filter(pk=study.pk, version=study.version).exclude(state=State.EXPIRED)
         if not row.update(version=F("version") + 1, due_with="", **now):

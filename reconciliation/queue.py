@@ -8,7 +8,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models import (
+    BooleanField,
+    Case,
+    Count,
+    Exists,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
 from django.db.models.functions import Now
 from django.shortcuts import get_object_or_404
 
@@ -19,7 +31,7 @@ from policies.problems import Invalid
 from policies.rules.matching import Class
 from policies.rules.names import name_key
 from reconciliation import lease, permission
-from reconciliation.models import Approval, Delivery, Finding, Study, Submission, Unreadable
+from reconciliation.models import Approval, Deletion, Delivery, Finding, Study, Submission, Unreadable
 
 PAGE = 25
 CODE = re.compile(r"[A-Za-z0-9_-]{1,48}")
@@ -40,7 +52,9 @@ TROUBLE = Case(
 )
 
 
-WAITS = Exists(Approval.objects.filter(study=OuterRef("pk"), state="waiting", version=OuterRef("version")))
+ASKED = Exists(Approval.objects.filter(study=OuterRef("pk"), state="waiting", version=OuterRef("version")))
+DOOMED = Exists(Deletion.objects.filter(study=OuterRef("pk"), state="approved", wants_second=True, seconded_by=None))
+WAITS = ExpressionWrapper(Q(ASKED) | Q(DOOMED), output_field=BooleanField())
 
 
 class Page(NamedTuple):
@@ -78,7 +92,7 @@ def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
 
     The newest come first, and on top of them what has a new candidate that nobody saw.
     Each row says with `trouble` what keeps it from arriving: "refused", "delayed" or "", and with `waits` whether its
-    release waits for a second person.
+    release or its deletion waits for a second person.
     """
     rows = visible_to(user).select_related("source", "lease_by", "order", "local_patient")
     rows = rows.annotate(trouble=TROUBLE, waits=WAITS)

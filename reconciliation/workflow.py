@@ -107,7 +107,7 @@ def undecide(study: Study) -> dict:
     study.mappings.filter(undone_at=None).update(undone_at=timezone.now())
     Finding.objects.filter(study=study, code__startswith=PREFIX).delete()
     Finding.objects.filter(study=study).update(overridden_by=None, overridden_at=None, override_reason="")
-    emptied = dict.fromkeys(("local_patient", "order", "mapping", "consent", "retention"))
+    emptied = dict.fromkeys(("local_patient", "order", "mapping", "consent", "retention", "retention_by"))
     return emptied | {"intent": "", "retention_reason": "", "retention_terms": {}, "proposed_at": None}
 
 

@@ -43,12 +43,15 @@ class DueStudySerializer(serializers.Serializer):
 
 class DeletionSerializer(serializers.ModelSerializer):
     approved_by = serializers.CharField()
+    waits = serializers.BooleanField(help_text="Whether a second person must agree first.")
+    agreed_by = serializers.CharField(source="seconded_by", allow_null=True)
+    agreed_at = serializers.DateTimeField(source="seconded_at", allow_null=True)
     rule = serializers.CharField(source="rule.name")
 
     class Meta:
         model = Deletion
         fields = ["id", "study", "state", "rule", "due_on", "arithmetic", "reason", "approved_by", "approved_at"]
-        fields += ["not_before", "ended_at", "ended_by", "ended_why"]
+        fields += ["waits", "agreed_by", "agreed_at", "not_before", "ended_at", "ended_by", "ended_why"]
 
 
 class RefusedSerializer(serializers.Serializer):
@@ -73,6 +76,20 @@ class HoldSerializer(serializers.ModelSerializer):
 class ApproveDeletions(serializers.Serializer):
     studies = serializers.ListField(child=serializers.UUIDField(), allow_empty=False, max_length=MOST)
     reason = serializers.CharField(max_length=2000)
+
+
+class AgreeToDeletions(serializers.Serializer):
+    deletions = serializers.ListField(child=serializers.UUIDField(), allow_empty=False, max_length=MOST)
+
+
+class NotAgreedSerializer(serializers.Serializer):
+    deletion = serializers.UUIDField()
+    why = serializers.CharField()
+
+
+class AgreedSerializer(serializers.Serializer):
+    agreed = DeletionSerializer(many=True)
+    refused = NotAgreedSerializer(many=True)
 
 
 class Why(serializers.Serializer):
@@ -105,6 +122,18 @@ def approve_deletions(request: Request) -> Response:
     unknown = dict.fromkeys(set(given["studies"]) - {one.pk for one in rows}, "It is not on the list of what is due.")
     told = [{"study": key, "why": why} for key, why in {**refused, **unknown}.items()]
     return Response(ApprovedSerializer({"approved": made, "refused": told}).data)
+
+
+@call("POST", takes=AgreeToDeletions, gives=AgreedSerializer)
+def agree_deletions(request: Request) -> Response:
+    """Agree, as the second person, to deletions that somebody else approved."""
+    authority.require(request.user, Power.DELETE)
+    asked = body(AgreeToDeletions, request)["deletions"]
+    rows = list(expiry.approved(request.user).filter(pk__in=asked))
+    made, refused = expiry.agree_all(rows, by=request.user)
+    unknown = dict.fromkeys(set(asked) - {one.pk for one in rows}, "There is no such approval.")
+    told = [{"deletion": key, "why": why} for key, why in {**refused, **unknown}.items()]
+    return Response(AgreedSerializer({"agreed": made, "refused": told}).data)
 
 
 @call("GET", gives=page_of(DeletionSerializer))

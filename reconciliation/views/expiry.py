@@ -10,6 +10,7 @@ from policies import authority
 from policies.models import Power
 from policies.problems import Invalid
 from reconciliation import expiry, forms, keeping, queue
+from reconciliation.models import Deletion
 from reconciliation.views.study import after
 
 SHOWN = 50  # studies that are due on one page
@@ -21,12 +22,14 @@ def show(request: HttpRequest) -> HttpResponse:
     """What is due, the longest first; what is approved, held, and over."""
     authority.require(request.user, Power.DELETE)
     rows = expiry.may_be_due(request.user)
+    approved = list(expiry.approved(request.user))
     found = {
         "items": list(expiry.due(rows[:SHOWN])),
         "count": rows.count(),
         "shown": SHOWN,
         "today": timezone.localdate(),
-        "approved": expiry.approved(request.user),
+        "approved": [one for one in approved if not one.waits],
+        "waiting": [(one, expiry.why_not_agree(one, request.user)) for one in approved if one.waits],
         "ended": expiry.ended(request.user)[:ENDED],
         "holds": keeping.live_holds(request.user),
     }
@@ -43,11 +46,34 @@ def approve(request: HttpRequest) -> HttpResponse:
     rows = expiry.may_be_due(request.user).filter(pk__in=said["study"])
     made, refused = expiry.approve_all(list(rows), reason=said["reason"], by=request.user)
     if made:
-        day = timezone.localtime(made[0].not_before)
-        messages.success(request, f"Approved: {len(made)}. They may be taken back until {day:%Y-%m-%d %H:%M}.")
+        messages.success(request, f"Approved: {len(made)}. {_until(made)}")
+    if waiting := sum(one.waits for one in made):
+        messages.success(
+            request, f"Of these, {waiting} wait for a second person. Nothing is deleted before they agree."
+        )
     for why in dict.fromkeys(refused.values()):
         messages.warning(request, f"Not approved: {why}")
     return redirect("expiry")
+
+
+@require_POST
+def agree(request: HttpRequest) -> HttpResponse:
+    """The second person's yes to those that were ticked."""
+    authority.require(request.user, Power.DELETE)
+    said = forms.read(forms.Agreement(request.POST))
+    if not said["decision"]:
+        raise Invalid("Tick the studies whose deletion you agree to.")
+    rows = expiry.approved(request.user).filter(pk__in=said["decision"])
+    made, refused = expiry.agree_all(list(rows), by=request.user)
+    if made:
+        messages.success(request, f"Agreed: {len(made)}. {_until(made)}")
+    for why in dict.fromkeys(refused.values()):
+        messages.warning(request, f"Not agreed: {why}")
+    return redirect("expiry")
+
+
+def _until(made: list[Deletion]) -> str:
+    return f"They may be taken back until {timezone.localtime(made[0].not_before):%Y-%m-%d %H:%M}."
 
 
 @require_POST
