@@ -116,6 +116,10 @@ DEEDS = {
     "take back deletion": _study(_("deletion taken back")),
     "stop deletion": _study(_("deletion stopped")),
     "archives to tell": _study(_("archives still to be told"), "R"),
+    "tell archive": _sent(_("archive told that it is over")),
+    "archive refuses note": _sent(_("note refused by the archive")),
+    "tell archive again": _sent(_("archive told again"), "R"),
+    "tell archive by hand": _study(_("archive told by hand"), "R"),
     "expire": Deed(_("expired"), atna.STUDY_DELETED, "D"),
     "delete": Deed(_("deleted"), atna.STUDY_DELETED, "D"),
     # people and policy

@@ -20,7 +20,8 @@ from policies import audit
 from policies.models import Power
 from policies.retention import terms
 from policies.rules.retention import TELL
-from reconciliation import expiry, permission, stores, workflow
+from reconciliation import expiry, permission, rejection_notes, stores, workflow
+from reconciliation.dicom.rejection import EXPIRED
 from reconciliation.models import Deletion, DeletionProof, DeliveredInstance, Instance, Study, Unreadable
 
 Stage = Deletion.State
@@ -80,6 +81,9 @@ def _begin(decision: Deletion) -> bool:
         if not mine.update(state=Stage.DELETING, begun_at=now):
             return False
         proof = _proof(decision, study, now)
+        if decision.rule["outcome"] == TELL:
+            said = f"Retention is over by the rule '{decision.rule['name']}': {decision.arithmetic}"
+            rejection_notes.write(study, title=EXPIRED, said=said)
         workflow.move(study, "expire", by=audit.PORTAL, reason=decision.reason, detail=_told(decision, proof))
     decision.refresh_from_db()
     return True
@@ -90,7 +94,6 @@ def _proof(decision: Deletion, study: Study, now: datetime) -> DeletionProof:
     objects = [
         list(one) for one in _instances(study).order_by("series_id", "sop_instance_uid", "pk").values_list(*OBJECT)
     ]
-    delivered = study.deliveries.order_by("destination__name").values_list("destination__name", flat=True)
     return DeletionProof.objects.create(
         deletion=decision,
         study=study,
@@ -100,7 +103,6 @@ def _proof(decision: Deletion, study: Study, now: datetime) -> DeletionProof:
         number_of_instances=len(objects),
         size=sum(one[-1] for one in objects),
         digest=digest(objects),
-        to_tell=list(dict.fromkeys(delivered)) if decision.rule["outcome"] == TELL else [],
         made_at=now,
     )
 
@@ -190,7 +192,8 @@ def _remove_rows(decision: Deletion) -> bool:
         Deletion.objects.filter(pk=decision.pk).update(state=Stage.DONE, **done)
         proof = decision.proof
         audit.record(audit.PORTAL, "delete", decision.study, reason=decision.reason, detail=_told(decision, proof))
-        if proof.to_tell:
-            audit.record(audit.PORTAL, "archives to tell", decision.study, detail={"destinations": proof.to_tell})
+        if notes := rejection_notes.of_study(decision.study):
+            told = {"destinations": [str(one.delivery.destination) for one in notes]}
+            audit.record(audit.PORTAL, "archives to tell", decision.study, detail=told)
     decision.refresh_from_db()
     return True

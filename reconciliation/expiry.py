@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
-from policies import audit, authority, retention
+from policies import audit, retention
 from policies.models import Power, User
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.retention import DECIDE, Due, Rule
@@ -57,9 +57,9 @@ class Item(NamedTuple):
 
 def may_be_due(user: User) -> QuerySet[Study]:
     """The studies in which this person may approve deletion, and whose day has come as last worked out."""
-    rows = Study.objects.filter(due_on__lte=timezone.localdate(), state__in=[*ENDS, State.RELEASED])
+    rows = permission.within(user, Power.DELETE)
+    rows = rows.filter(due_on__lte=timezone.localdate(), state__in=[*ENDS, State.RELEASED])
     rows = rows.exclude(deletions__state__in=[Stage.APPROVED, Stage.DELETING]).select_related(*RELATED)
-    rows = rows.filter(authority.scope(user, Power.DELETE).over("source"))
     return rows.order_by("due_on", "pk")
 
 
@@ -258,13 +258,12 @@ def approved(user: User) -> QuerySet[Deletion]:
     """Approvals that may still be taken back, and what is being deleted, the next first."""
     rows = Deletion.objects.filter(state__in=[Stage.APPROVED, Stage.DELETING]).order_by("not_before", "pk")
     rows = rows.select_related("study__source", "study__local_patient", "approved_by", "seconded_by")
-    return rows.filter(authority.scope(user, Power.DELETE).over("study__source"))
+    return rows.filter(study__in=permission.within(user, Power.DELETE).values("pk"))
 
 
 def ended(user: User) -> QuerySet[Deletion]:
     """What became of approvals, the last first."""
     rows = Deletion.objects.filter(state__in=[Stage.DONE, Stage.TAKEN_BACK, Stage.STOPPED])
-    rows = rows.select_related("study__source", "approved_by", "seconded_by", "proof").order_by(
-        F("ended_at").desc(), "pk"
-    )
-    return rows.filter(authority.scope(user, Power.DELETE).over("study__source"))
+    rows = rows.select_related("study__source", "approved_by", "seconded_by", "proof")
+    rows = rows.filter(study__in=permission.within(user, Power.DELETE).values("pk"))
+    return rows.order_by(F("ended_at").desc(), "pk")

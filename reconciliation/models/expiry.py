@@ -123,7 +123,6 @@ class DeletionProof(models.Model):
     number_of_instances = models.PositiveIntegerField()
     size = models.PositiveBigIntegerField()
     digest = models.CharField(max_length=64, help_text=_("SHA-256 over the objects as listed: the ledger names it."))
-    to_tell = models.JSONField(default=list, help_text=_("Archives that are still to be told that it is over."))
     made_at = models.DateTimeField()
 
     class Meta:

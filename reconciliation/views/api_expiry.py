@@ -9,8 +9,8 @@ from orders.serializers import Known
 from policies import authority
 from policies.models import Power, RetentionRule
 from policies.problems import Invalid
-from reconciliation import expiry, keeping, queue
-from reconciliation.models import Deletion, LegalHold
+from reconciliation import expiry, keeping, queue, rejection_notes
+from reconciliation.models import Deletion, LegalHold, RejectionNote
 from reconciliation.serializers import StudySerializer
 from reconciliation.views import api_bodies as bodies
 from reconciliation.views.api import body, call, listed, page_of
@@ -64,6 +64,19 @@ class ApprovedSerializer(serializers.Serializer):
     refused = RefusedSerializer(many=True)
 
 
+class RejectionNoteSerializer(serializers.ModelSerializer):
+    """What an archive is told of a study that it got."""
+
+    study = serializers.UUIDField(source="delivery.study_id")
+    destination = serializers.CharField(source="delivery.destination.name")
+    told_by = serializers.CharField(allow_null=True)
+
+    class Meta:
+        model = RejectionNote
+        fields = ["id", "study", "destination", "title", "study_instance_uid", "state", "problem", "attempts", "due_at"]
+        fields += ["made_at", "told_at", "told_by", "told_how"]
+
+
 class HoldSerializer(serializers.ModelSerializer):
     placed_by = serializers.CharField()
     lifted_by = serializers.CharField(allow_null=True)
@@ -94,6 +107,10 @@ class AgreedSerializer(serializers.Serializer):
 
 class Why(serializers.Serializer):
     reason = serializers.CharField(max_length=2000)
+
+
+class ToldHow(serializers.Serializer):
+    how = serializers.CharField(max_length=2000, help_text="Whom you told there, and how.")
 
 
 class PlaceHold(Why):
@@ -151,6 +168,34 @@ def take_back(request: Request, key) -> Response:
     expiry.take_back(decision, reason=body(Why, request)["reason"], by=request.user)
     decision.refresh_from_db()
     return Response(DeletionSerializer(decision).data)
+
+
+@call("GET", gives=page_of(RejectionNoteSerializer))
+def notes(request: Request) -> Response:
+    """Archives that are still to be told that a study is over: by a note, or by a person."""
+    authority.require(request.user, Power.DELETE)
+    return listed(rejection_notes.untold(request.user), RejectionNoteSerializer, request)
+
+
+@call("POST", gives=RejectionNoteSerializer)
+def tell_archive(request: Request, key) -> Response:
+    """Send a note (again) now."""
+    note = _note(request, key)
+    rejection_notes.again(note, by=request.user)
+    return Response(RejectionNoteSerializer(note).data)
+
+
+@call("POST", takes=ToldHow, gives=RejectionNoteSerializer)
+def archive_told(request: Request, key) -> Response:
+    """Record that a person told an archive."""
+    note = _note(request, key)
+    rejection_notes.told_by_hand(note, how=body(ToldHow, request)["how"], by=request.user)
+    return Response(RejectionNoteSerializer(note).data)
+
+
+def _note(request: Request, key) -> RejectionNote:
+    authority.require(request.user, Power.DELETE)
+    return get_object_or_404(rejection_notes.untold(request.user), pk=key)
 
 
 @call("GET", gives=page_of(HoldSerializer))

@@ -35,6 +35,7 @@ from reconciliation import (
     permission,
     prefixing,
     queue,
+    rejection_notes,
     renaming,
     workflow,
 )
@@ -269,6 +270,8 @@ def _keeping(request: HttpRequest, study: Study) -> dict:
         "holds": keeping.holds(study),
         "doomed": study.deletions.filter(state__in=LIVE).select_related("approved_by", "seconded_by").first(),
         "deleted": study.proofs.select_related("deletion__approved_by", "deletion__seconded_by").first(),
+        "notes": rejection_notes.acted_on(rejection_notes.of_study(study)) if study.state == State.EXPIRED else [],
+        "may_tell": not permission.why_not(request.user, Power.DELETE, study),
         "may_rescue": study.state in workflow.ENDS and not permission.why_not(request.user, Power.OVERRIDE, study),
         "may_hold": study.state != State.EXPIRED and not permission.why_not(request.user, Power.DELETE, study),
         "other_rules": [one for one in RetentionRule.objects.filter(active=True) if one.pk != study.retention_id],
