@@ -62,12 +62,12 @@ class Tryout(forms.Form):
         widget=forms.TextInput(attrs={"size": 50}),
         help_text=_("Its address, or words to search held studies for. Empty: the one that came last."),
     )
-    intent = forms.ChoiceField(label=_("As if it were"), required=False)
+    intent = forms.ChoiceField(label=_("Purpose"), required=False)
 
     def __init__(self, request: HttpRequest):
         super().__init__(_given(request.POST))
         self.user: User = request.user
-        self.fields["intent"].choices = [("", _("what the study says")), *Intent.choices]
+        self.fields["intent"].choices = [("", _("as the study says")), *Intent.choices]
         self.found: list[Study] = []  # several, of which one has to be chosen
         self.tried: Study | None = None
         self.outcomes: list[Outcome] = []
