@@ -12,7 +12,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from policies import audit, authority, versions
-from policies.models import PolicyDraft, Power, SecondPerson, Source, User
+from policies.models import Grant, PolicyDraft, Power, SecondPerson, Source, User
 from policies.problems import Conflict, Denied, Invalid
 
 State = PolicyDraft.State
@@ -20,7 +20,9 @@ WAITING = (State.DRAFT, State.SUBMITTED, State.APPROVED)
 
 # What else bars somebody from a change of a kind of rule: who, the row as it is, the row as it would be; or "".
 # Restored versions, files and drafts of others come by here too, where no form is.
-BARS: dict[type[models.Model], Callable[[User, models.Model | None, models.Model | None], str]] = {}
+BARS: dict[type[models.Model], Callable[[User, models.Model | None, models.Model | None], str]] = {
+    Grant: authority.why_not_regrant
+}
 
 
 class Wanted(NamedTuple):

@@ -14,7 +14,7 @@ from policies import drafts, exchange_admin, versions
 from policies.models import PolicyDraft, PolicyVersion
 from policies.problems import Problem
 from policies.recorded import LookedAt
-from policies.versioned import Versioned, may
+from policies.versioned import may
 
 State = PolicyDraft.State
 STEPS = {
@@ -78,17 +78,19 @@ class PolicyDrafts(LookedAt):
         draft = self.get_object(request, object_id)
         context = {}
         if draft:
-            waits = draft.state in drafts.WAITING and versions.model_of(draft.kind) in Versioned.touching
-            wanted = [drafts.wanted(draft)] if waits else []
-            rehearsing = wanted and "rehearse" in request.GET
+            model = versions.model_of(draft.kind)
+            wanted = [drafts.wanted(draft)] if model and draft.state in drafts.WAITING else []
+            silent = self.admin_site.why_silent(model) if wanted else ""
+            rehearsing = wanted and not silent and "rehearse" in request.GET
             context = {
                 "draft": draft,
                 "deleted": draft.columns is None,
                 "differences": drafts.differences(draft),
                 "rule": page_of(draft.kind, draft.key) if draft.based_on else "",
                 "steps": offered(request, draft),
-                "found": Versioned.effects(request, wanted, past=True) if rehearsing else None,
-                "rehearses": bool(wanted),
+                "found": self.admin_site.effects(request, wanted, past=True) if rehearsing else None,
+                "rehearses": bool(wanted) and not silent,
+                "silent": silent,
             }
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
 

@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from policies import authority, drafts, versions
+from policies import authority, versions
 from policies.models import Grant, SecondPerson, User
 from policies.recorded import Recorded
 
@@ -24,8 +24,7 @@ class GrantForm(forms.ModelForm):
         super()._post_clean()
         if self.errors or not self.has_changed():
             return
-        barred = before and authority.why_not_pass_on(self.by, before, taking_back=True)
-        if barred := barred or authority.why_not_pass_on(self.by, self.instance):
+        if barred := authority.why_not_regrant(self.by, before, self.instance):
             self.add_error(None, barred)
 
 
@@ -151,12 +150,3 @@ class SecondPersons(Recorded):
         SCOPE,
         (_("For setting policy"), {"fields": ["kind"]}),
     ]
-
-
-def _why_not_change(by: User, before: Grant | None, after: Grant | None) -> str:
-    """For what passes no form: what is restored, waits as a draft, or stands in a file."""
-    barred = before and _why_not_take_back(by, before)
-    return barred or (after and authority.why_not_pass_on(by, after)) or ""
-
-
-drafts.BARS[Grant] = _why_not_change

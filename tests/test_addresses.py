@@ -119,7 +119,6 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "admin:policies_matchingpolicy_rehearsal": ("SRRRNNRN", "SRRRNNRN"),
     "admin:policies_procedurerule_try": ("SRRRAARA", "SRRRAARA"),
     "admin:policies_consentrule_try": ("SRRRAARA", "SRRRAARA"),
-    "admin:policies_coercionrule_try": ("SRRRAARA", "SRRRAARA"),
     "admin:policies_policydraft_step": ("SRRRNNRN", "SRRRNNRN"),
     "admin:policies_policyversion_export": ("SRRRAARA", "SRRRAARA"),
     "admin:policies_policyversion_import": ("SRRRARRA", "SRRRARRA"),
