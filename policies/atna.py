@@ -35,6 +35,7 @@ def collector() -> syslog.Collector:
         Path(settings.ATNA_TLS_KEY),
         Path(settings.ATNA_TLS_AUTHORITIES),
         settings.ATNA_SECONDS,
+        settings.ATNA_TLS_NAME,
     )
 
 
