@@ -134,6 +134,7 @@ SECRET_KEY = secret_key()
 UID_KEY = env.str("IMGSHARE_UID_KEY", SECRET_KEY)  # new UIDs follow from old ones by it: keep it when the other changes
 
 INSTALLED_APPS = [
+    "imgshare_site.apps.SiteConfig",  # before the others: its qcluster is theirs with a line in the ledger
     "imgshare_site.apps.AdministrationConfig",  # django.contrib.admin with its index by topic
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -157,7 +158,6 @@ INSTALLED_APPS = [
     "policies",  # after the others: it takes pages of theirs out of the administration
     "orders",
     "reconciliation",
-    "imgshare_site.apps.SiteConfig",
 ]
 
 MIDDLEWARE = [

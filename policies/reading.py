@@ -20,7 +20,7 @@ from policies.problems import Invalid
 
 PAGE = 50
 WINDOW = 100_000  # lines that are looked through at first; each further stretch is twice as long
-ENOUGH = 0.15  # seconds after which no further stretch is looked through before a page is shown
+ENOUGH = 0.07  # seconds after which no further stretch, which takes twice as long, is looked through for a page
 SKEW = 1_000  # lines that the clocks of two machines may have put out of order
 BATCH = 2_000  # lines of an export read at once
 MOST_PEOPLE = 50  # that a part of a name may mean
