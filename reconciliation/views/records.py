@@ -97,7 +97,7 @@ def step(by: User, after: int) -> audit.Walked:
     """Check the next stretch; when it is the last one, what was found is a line of the ledger."""
     walked = audit.walk(after)
     if walked.done:
-        audit.record(by, "verify ledger", "ledger", key="ledger", reason=walked.problem, detail={"line": walked.line})
+        audit.found(by, walked.problem, line=walked.line)
     return walked
 
 
