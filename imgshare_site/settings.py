@@ -84,6 +84,7 @@ ATNA_PORT = env.int("IMGSHARE_ATNA_PORT", 6514)
 ATNA_TLS_CERTIFICATE = env.str("IMGSHARE_ATNA_TLS_CERTIFICATE", "")
 ATNA_TLS_KEY = env.str("IMGSHARE_ATNA_TLS_KEY", "")
 ATNA_TLS_AUTHORITIES = env.str("IMGSHARE_ATNA_TLS_AUTHORITIES", "")
+ATNA_TLS_NAME = env.str("IMGSHARE_ATNA_TLS_NAME", "")  # in the repository's certificate, where it is not the host
 ATNA_SECONDS = env.int("IMGSHARE_ATNA_SECONDS", 10)  # that the repository may take for one answer
 # Anchors of the ledger: a folder on other storage, and people who get one by mail each day.
 ANCHOR_DIR = env.path("IMGSHARE_ANCHOR_DIR", DATA_DIR / "anchors")
@@ -137,6 +138,7 @@ SECRET_KEY = secret_key()
 UID_KEY = env.str("IMGSHARE_UID_KEY", SECRET_KEY)  # new UIDs follow from old ones by it: keep it when the other changes
 
 INSTALLED_APPS = [
+    "imgshare_site.apps.SiteConfig",  # before the others: its qcluster is theirs with a line in the ledger
     "imgshare_site.apps.AdministrationConfig",  # django.contrib.admin with its index by topic
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -160,7 +162,6 @@ INSTALLED_APPS = [
     "policies",  # after the others: it takes pages of theirs out of the administration
     "orders",
     "reconciliation",
-    "imgshare_site.apps.SiteConfig",
 ]
 
 MIDDLEWARE = [

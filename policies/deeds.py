@@ -80,6 +80,7 @@ DEEDS = {
     "read ledger": Deed(_("ledger read"), atna.AUDIT_LOG_USED, "R"),
     "export ledger": Deed(_("ledger exported"), atna.AUDIT_LOG_USED, "R"),
     "verify ledger": Deed(_("ledger verified"), atna.AUDIT_LOG_USED, "R"),
+    "find ledger broken": _alert(_("ledger found broken"), atna.OBJECT_SECURITY),
     "anchor": Deed(_("ledger anchored"), atna.AUDIT_LOG_USED, "R"),
     # patients and orders
     "register": _patient(_("patient registered"), "C"),
