@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 from django.shortcuts import get_object_or_404
 
@@ -191,6 +191,11 @@ def submissions(user: User) -> QuerySet[Submission]:
     theirs = visible_to(user).filter(submission=OuterRef("pk"))
     rows = Submission.objects.filter(_of_whole_sources(user, "source") | Exists(theirs)).select_related("source")
     return rows.annotate(number_of_unreadable=Count("unreadable")).order_by("-received_at", "-id")
+
+
+def begun_with(user: User) -> Prefetch:
+    """The visible studies of each submission: it may hold others too, of which this person may not know."""
+    return Prefetch("studies", queryset=visible_to(user).order_by("received_at", "id"))
 
 
 def unreadable(user: User) -> QuerySet[Unreadable]:

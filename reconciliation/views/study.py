@@ -331,7 +331,7 @@ def _second(request: HttpRequest, study: Study, where: list[tuple]) -> dict:
     row = approvals.waiting(study)
     found = {"with_two": with_two, "asks": bool(with_two) and with_two == open_to, "approval": row}
     if row is None:
-        return found
+        return found | {"declined": approvals.declined(study)}
     barred = approvals.why_not_second(row, study, request.user)
     return found | {"approval_places": approvals.places(row), "not_second": barred}
 
