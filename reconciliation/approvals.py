@@ -29,6 +29,12 @@ def waiting(study: Study, verb: str = Power.RELEASE) -> Approval | None:
     return live().filter(study=study, verb=verb).select_related("asked_by").first()
 
 
+def declined(study: Study, verb: str = Power.RELEASE) -> Approval | None:
+    """The last answer to what was asked, when it was no and the study is still as it was then."""
+    last = Approval.objects.filter(study=study, verb=verb, version=study.version).select_related("decided_by").first()
+    return last if last and last.state == State.DECLINED else None
+
+
 def places(row: Approval) -> list[Destination]:
     """Where the study would go."""
     return list(Destination.objects.filter(pk__in=row.what["destinations"]))

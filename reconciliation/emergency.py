@@ -61,6 +61,12 @@ def live(study: Study, user: User) -> EmergencyAccess | None:
     return study.emergencies.filter(by=user, until__gt=Now()).order_by("-until").first()
 
 
+def open_now(user: User) -> QuerySet[EmergencyAccess]:
+    """What this person has open in an emergency, for the way back to it."""
+    rows = EmergencyAccess.objects.filter(by=user, until__gt=Now(), study__in=permission.opened(user))
+    return rows.select_related("study").order_by("-opened_at", "-id")
+
+
 # --- the alarm -------------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from django.db.models import (
     ExpressionWrapper,
     F,
     OuterRef,
+    Prefetch,
     Q,
     QuerySet,
     Value,
@@ -219,6 +220,11 @@ def submissions(user: User) -> QuerySet[Submission]:
     theirs = visible_to(user).filter(submission=OuterRef("pk"))
     rows = Submission.objects.filter(_of_whole_sources(user, "source") | Exists(theirs)).select_related("source")
     return rows.annotate(number_of_unreadable=Count("unreadable")).order_by("-received_at", "-id")
+
+
+def begun_with(user: User) -> Prefetch:
+    """The visible studies of each submission: it may hold others too, of which this person may not know."""
+    return Prefetch("studies", queryset=visible_to(user).order_by("received_at", "id"))
 
 
 def unreadable(user: User) -> QuerySet[Unreadable]:

@@ -70,7 +70,8 @@ def why_not(study: Study, verb: str, by: User | str) -> Denied | Conflict | None
 
 
 def _wrong_state(study: Study, verb: str) -> Conflict:
-    return Conflict(f"A study that is {study.get_state_display().lower()} cannot take the step '{verb}'.")
+    words = MOVES[verb].words
+    return Conflict(f"This study is {study.get_state_display().lower()} by now: '{words}' is no step from there.")
 
 
 def move(study: Study, verb: str, *, by: User | str, reason: str = "", detail: dict | None = None, **columns) -> None:

@@ -22,7 +22,7 @@ MOST_STUDIES = 100  # that one number may mean
 
 @require_GET
 def submissions(request: HttpRequest) -> HttpResponse:
-    rows = queue.submissions(request.user).prefetch_related("studies")
+    rows = queue.submissions(request.user).prefetch_related(queue.begun_with(request.user))
     page = queue.page(rows, cursor=request.GET.get("after", ""))
     return render(request, "reconciliation/submissions.html", {"page": page})
 

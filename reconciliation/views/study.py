@@ -338,7 +338,7 @@ def _second(request: HttpRequest, study: Study, where: list[tuple]) -> dict:
     found = {"with_two": with_two, "asks": bool(with_two) and with_two == open_to, "approval": row}
     found["overridden"] = four_eyes.OVERRIDDEN if four_eyes.OVERRIDDEN in alone.values() else ""
     if row is None:
-        return found
+        return found | {"declined": approvals.declined(study)}
     barred = approvals.why_not_second(row, study, request.user)
     return found | {"approval_places": approvals.places(row), "not_second": barred}
 
