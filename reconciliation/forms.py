@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 from orders.models import Order, Patient
 from policies.consent import Basis, Given, Purpose
-from policies.models import Destination, Procedure, Reason, RetentionRule
+from policies.models import Destination, Procedure, Reason, RetentionRule, a_person
 from policies.problems import Invalid
 from reconciliation import renaming
 from reconciliation.models import ConsentEvidence
@@ -148,6 +148,7 @@ class Generation(forms.Form):
         label="Procedure",
         error_messages={"required": "Choose the procedure of the new order."},
     )
+    requester = forms.CharField(label="Requested by", max_length=194, required=False, validators=[a_person])
 
 
 class ToldAgain(forms.Form):

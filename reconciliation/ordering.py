@@ -63,8 +63,14 @@ def _codes(study: Study) -> tuple:
     return tuple((str(one.get("CodeValue", "")), str(one.get("CodingSchemeDesignator", ""))) for one in found)
 
 
-def generate(study: Study, patient: Patient, *, by: User, procedure: Procedure | None = None) -> Order:
-    """A reconciliation order for a held study; without a procedure the proposed one. Nothing is mapped yet."""
+def generate(
+    study: Study, patient: Patient, *, by: User, procedure: Procedure | None = None, requester: str | None = None
+) -> Order:
+    """A reconciliation order for a held study; without a procedure the proposed one. Nothing is mapped yet.
+
+    `requester` is a name as people write it ("Weber, Karl"): None for the usual one of the source, "" for the
+    referring physician whom the study names.
+    """
     if refusal := why_not(study, "map", by):
         raise refusal
     if patient.apart:
@@ -79,10 +85,16 @@ def generate(study: Study, patient: Patient, *, by: User, procedure: Procedure |
         body_part=next(iter(study.body_parts), ""),
         about=permission.about(study),
         reason=_reason(study),
-        referring_physician=study.referring_physician_name.replace("\\", " "),
+        referring_physician=_requested_by(study, study.source.requester if requester is None else requester),
     )
     matching.propose(study, news=False)
     return order
+
+
+def _requested_by(study: Study, requester: str) -> str:
+    """As DICOM writes a name (PN)."""
+    family, _, given = requester.partition(",")
+    return "^".join(filter(None, (family.strip(), given.strip()))) or study.referring_physician_name.replace("\\", " ")
 
 
 def _reason(study: Study) -> str:

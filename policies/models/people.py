@@ -4,12 +4,10 @@ import uuid
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
-from django.db.models import F, Q, Value
-from django.db.models.functions import Coalesce
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from policies.models.partners import Category, Destination, Source
-from policies.models.policy import Intent
+from policies.models.partners import Category, Destination, Intent, Source, or_none
 
 
 class User(AbstractUser):
@@ -40,14 +38,6 @@ class Power(models.TextChoices):
     GRANT = "grant", _("grant powers to others")
     AUDIT = "audit", _("read the ledger")
     EMERGENCY = "emergency", _("open a study in an emergency, with a reason and an alarm")
-
-
-NOWHERE = Value(uuid.UUID(int=0), output_field=models.UUIDField())
-
-
-def _or_none(column: str) -> Coalesce:
-    """A key as a unique index compares it: two that are empty are the same (SQLite holds NULLs for different)."""
-    return Coalesce(F(column), NOWHERE, output_field=models.UUIDField())
 
 
 class Grant(models.Model):
@@ -87,7 +77,7 @@ class Grant(models.Model):
                 violation_error_message=_("The last day lies before the first."),
             ),
             models.UniqueConstraint(
-                *(F("group"), F("power"), _or_none("source"), _or_none("destination")),
+                *(F("group"), F("power"), or_none("source"), or_none("destination")),
                 *(F("modality"), F("intent"), F("category")),
                 name="a_grant_is_given_once",
                 violation_error_message=_("This group has this grant already."),
@@ -127,6 +117,14 @@ class SecondPerson(models.Model):
         ordering = ["power", "id"]
         verbose_name = _("second person")
         verbose_name_plural = _("second person: where two must agree")
+        constraints = [
+            models.UniqueConstraint(
+                *(F("power"), or_none("source"), or_none("destination")),
+                *(F("modality"), F("intent"), F("category")),
+                name="a_second_person_is_asked_by_one_rule",
+                violation_error_message=_("Another rule asks for a second person for just this already."),
+            )
+        ]
 
     def __str__(self):
         limits = [self.source, self.destination and f"to {self.destination}", self.modality, self.intent]

@@ -79,7 +79,8 @@ def generated_order(request: Request) -> Order:
     given = body(GenerateOrderSerializer, request)
     if key := given.get("study"):
         study = queue.get(request.user, key)
-        return ordering.generate(study, given["patient"], procedure=given.get("procedure"), by=request.user)
+        chosen = {name: given[name] for name in ("procedure", "requester") if name in given}
+        return ordering.generate(study, given["patient"], by=request.user, **chosen)
     if "procedure" not in given:
         raise ValidationError({"procedure": ["Name the procedure, or the study that the order is for."]})
     source = given.get("source") and source_named(request, given["source"])

@@ -179,7 +179,8 @@ def _undecided(request: HttpRequest, study: Study, choice: str) -> dict:
         "words_searched": words,
         "foreign": foreign,
         "intents": Intent.choices,
-        "intent": _intent(request),
+        "intent": _intent(request, study),
+        "usual_intent": study.source.intent,
         "asks_for_intent": amending.asks_for_intent(),
         "prefixed": prefixed,
         **_procedures(study),
@@ -208,9 +209,9 @@ def _procedures(study: Study) -> dict:
 def _preview(request: HttpRequest, study: Study, chosen: Order | Patient) -> dict:
     """What mapping to the candidate would change, under the choice about UIDs that the address names."""
     asked = renaming.Choice("new_uids" in request.GET, request.GET.get("doubled", ""))
-    found = {**_against(study, chosen, _intent(request)), **_uids(request, study, asked), "preview": True}
+    found = {**_against(study, chosen, _intent(request, study)), **_uids(request, study, asked), "preview": True}
     try:
-        changes = mapping.preview(study, **{chosen._meta.model_name: chosen}, intent=_intent(request))
+        changes = mapping.preview(study, **{chosen._meta.model_name: chosen}, intent=_intent(request, study))
         renamed = renaming.plan(study, asked)
     except (Invalid, Conflict) as refusal:
         return {"cannot": str(refusal), **found}
@@ -233,9 +234,9 @@ def _uids(request: HttpRequest, study: Study, asked: renaming.Choice) -> dict:
     }
 
 
-def _intent(request: HttpRequest) -> str:
-    """What the study is for, as far as it is said already: a rule of managers may ask."""
-    return asked if (asked := request.GET.get("intent", "")) in Intent.values else ""
+def _intent(request: HttpRequest, study: Study) -> str:
+    """What the study is for, as far as it is said already: a rule of managers may ask. Else as usual at its source."""
+    return asked if (asked := request.GET.get("intent", "")) in Intent.values else study.source.intent
 
 
 def _against(study: Study, chosen: Order | Patient, intent: str) -> dict:

@@ -87,6 +87,26 @@ def test_the_order_system_reads_what_the_order_is_for():
     assert (obr.component(4, 1), obr.component(16, 2)) == ("OUTCT", "Aldous")
 
 
+@pytest.mark.parametrize(
+    ("usual", "typed", "written"),
+    [
+        ("Weber, Karl", None, "Weber^Karl"),
+        ("Radiology", None, "Radiology"),
+        ("Weber, Karl", "Lang, Eva", "Lang^Eva"),
+        ("Weber, Karl", "", "Aldous^Petra"),
+        ("", None, "Aldous^Petra"),
+    ],
+)
+def test_who_asks_for_the_order_is_typed_or_usual_at_the_source_or_named_by_the_study(usual, typed, written):
+    make.sequence()
+    study = make.study(of=make.source(requester=usual), ReferringPhysicianName="Aldous^Petra")
+    order = ordering.generate(
+        study, make.patient(), by=make.user("desk"), procedure=make.procedure(), requester=typed
+    )
+
+    assert order.referring_physician == written
+
+
 def test_no_study_is_mapped_to_an_order_that_waits_for_its_number():
     study, order = generated()
     with pytest.raises(Conflict, match="RIS is told of it, since"):
