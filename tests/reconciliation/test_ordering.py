@@ -100,9 +100,7 @@ def test_the_order_system_reads_what_the_order_is_for():
 def test_who_asks_for_the_order_is_typed_or_usual_at_the_source_or_named_by_the_study(usual, typed, written):
     make.sequence()
     study = make.study(of=make.source(requester=usual), ReferringPhysicianName="Aldous^Petra")
-    order = ordering.generate(
-        study, make.patient(), by=make.user("desk"), procedure=make.procedure(), requester=typed
-    )
+    order = ordering.generate(study, make.patient(), by=make.user("desk"), procedure=make.procedure(), requester=typed)
 
     assert order.referring_physician == written
 
