@@ -112,6 +112,7 @@ OIDC_USER_CLAIM = env.str("IMGSHARE_OIDC_USER_CLAIM", "preferred_username")
 OIDC_GROUPS_CLAIM = env.str("IMGSHARE_OIDC_GROUPS_CLAIM", "")  # empty: groups are given here
 OIDC_CREATE = env.bool("IMGSHARE_OIDC_CREATE", False)  # make an account for whoever the server knows
 
+LARGEST_BODY = 16 << 20  # bytes of a request: a scanned form has 10 MB, a file of policies 8
 DEBUG = env.bool("IMGSHARE_DEBUG", False)
 ALLOWED_HOSTS = env.list("IMGSHARE_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("IMGSHARE_TRUSTED_ORIGINS", [])
@@ -169,6 +170,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "imgshare_site.middleware.Whence",
+    "imgshare_site.middleware.Bounded",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",

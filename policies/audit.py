@@ -13,10 +13,12 @@ from django.db import DatabaseError, models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from policies.models import AuditMessage, LedgerAnchor, LedgerHead, LedgerLine
+from policies.models import AuditMessage, LedgerAnchor, LedgerHead, LedgerLine, User
+from policies.problems import Invalid
 
 log = logging.getLogger(__name__)
 PORTAL = "the portal"  # the actor of what no person did
+LONGEST_REASON = 4000
 LOOK = "look at"
 LOOKS_APART = timedelta(minutes=15)  # one line a person and thing: a study has thousands of pictures
 STRIDE = 20_000  # lines checked in one step
@@ -28,8 +30,11 @@ def record(
 ) -> LedgerLine:
     """Add one line. Call it last in the transaction: it holds the head of the chain until the commit.
 
+    Raises `Invalid` for a reason of a person that is longer than anybody reads: what is here stays here.
     A model that has `audited()` says there of which study and patient it is, in the words of AuditMessage.facts.
     """
+    if isinstance(by, User) and len(reason) > LONGEST_REASON:
+        raise Invalid(f"Say it in at most {LONGEST_REASON} characters.")
     kind, subject_key, label = _named(subject, key)
     facts = subject.audited() if hasattr(subject, "audited") else {}
     with transaction.atomic(savepoint=False):  # if it fails, the deed does not stand either

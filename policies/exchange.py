@@ -1,7 +1,9 @@
 """All rules as one YAML file that people can review: written with names, read back as changes to be looked at first."""
 
 from collections.abc import Iterable
+from datetime import date
 from itertools import chain
+from math import isfinite
 from typing import Any, NamedTuple
 
 import yaml
@@ -150,11 +152,24 @@ def _row(loader: yaml.SafeLoader, model: type[models.Model], node: yaml.Node) ->
     for name, _value in pairs:
         if name.value not in fields:
             raise Invalid(f"Line {_line(name)}: a {model._meta.verbose_name} has no '{name.value}'.")
-    values = {name.value: loader.construct_object(value, deep=True) for name, value in pairs}
+    values = {name.value: _plain(loader, value) for name, value in pairs}
     for name in natural(model):
         if name not in values:
             raise Invalid(f"Line {_line(node)}: this {model._meta.verbose_name} does not say its '{name}'.")
     return Row(_line(node), values, {name.value: _line(name) for name, _value in pairs})
+
+
+def _plain(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+    try:
+        return loader.construct_object(node, deep=True)
+    except (ValueError, TypeError, OverflowError, yaml.constructor.ConstructorError):
+        raise Invalid(f"Line {_line(node)}: this is no value.") from None
+
+
+def _fits(field: models.Field, said: Any) -> bool:
+    """Whether a column can hold it: one word or number, or a list of them where it is a list."""
+    parts = said if isinstance(said, list) and isinstance(field, models.JSONField) else [said]
+    return all(isinstance(one, str | int | date | None) or (isinstance(one, float) and isfinite(one)) for one in parts)
 
 
 def compared(text: str) -> list[Change]:
@@ -217,6 +232,8 @@ class _Reading:
         if field.remote_field:
             return None if said is None else self._target(field, said, line)
         try:
+            if not _fits(field, said):
+                raise ValueError
             return field.to_python(said)
         except (ValidationError, TypeError, ValueError):
             raise Invalid(f"Line {line}: '{said}' is no {field.verbose_name}.") from None

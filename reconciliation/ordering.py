@@ -7,7 +7,7 @@ from django.db import transaction
 from orders import generation
 from orders.models import Order, Patient
 from policies import procedures, versions
-from policies.models import Procedure, ProcedureRule, User
+from policies.models import Power, Procedure, ProcedureRule, User
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.procedures import Outside
 from policies.versions import Rules
@@ -112,7 +112,10 @@ def why_not_cancel(order: Order, by: User, *, study: Study | None = None) -> Den
     """The refusal that `by` would meet, or None: what went to an archive under this order keeps it."""
     if refusal := generation.why_not_cancel(order, by, about=study and permission.about(study)):
         return refusal
-    if Study.objects.filter(order=order, state__in=[State.RELEASED, State.DELIVERED]).exists():
+    mapped = Study.objects.filter(order=order).select_related("source")
+    if any(permission.why_not(by, Power.ORDER, one) for one in mapped):
+        return Denied(f"Your role may not cancel {order}: ask who reconciles the study that it is for.")
+    if mapped.filter(state__in=[State.RELEASED, State.DELIVERED]).exists():
         return Conflict(f"A study was released under {order}. It cannot be cancelled any more.")
     return None
 

@@ -26,7 +26,7 @@ from django.db.models.functions import Now
 from django.shortcuts import get_object_or_404
 
 from orders.models import Patient
-from policies import authority
+from policies import audit, authority
 from policies.models import Power, Source, User
 from policies.problems import Invalid
 from policies.rules.matching import Class
@@ -84,6 +84,13 @@ def get(user: User, key) -> Study:
         "released_by",
     )
     return get_object_or_404(visible_to(user).select_related(*related, "rejected_for", "follows"), pk=key)
+
+
+def look(user: User, key) -> Study:
+    """The same for who reads it, or a part of it: the ledger says so."""
+    study = get(user, key)
+    audit.looked(user, study)
+    return study
 
 
 def numbered(number: str) -> QuerySet[Study]:

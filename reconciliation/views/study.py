@@ -72,8 +72,7 @@ GIVEN_BACK = (
 
 @require_GET
 def show(request: HttpRequest, key) -> HttpResponse:
-    study = queue.get(request.user, key)
-    audit.looked(request.user, study)
+    study = queue.look(request.user, key)
     if "expiry" not in request.GET:  # to check what may be deleted is no use of it
         keeping.viewed(study)
     return render(request, "reconciliation/study.html", context(request, study))
@@ -402,7 +401,7 @@ def candidates(request: HttpRequest, key) -> HttpResponse:
 @require_GET
 def changes(request: HttpRequest, key) -> HttpResponse:
     """What would change under the choice in the address; without htmx the page with that choice made."""
-    study = queue.get(request.user, key)
+    study = queue.look(request.user, key)
     choice = request.GET.get("choice", "")
     if not request.htmx:
         return redirect(f"{reverse('study', args=[study.pk])}?{urlencode({'choice': choice})}")
@@ -426,7 +425,7 @@ def lookup(request: HttpRequest, key) -> HttpResponse:
 @require_GET
 def answers(request: HttpRequest, key) -> HttpResponse:
     """What worklist and demographics have said by now; the candidates come with it when all have."""
-    study = queue.get(request.user, key)
+    study = queue.look(request.user, key)
     if not request.htmx:
         return redirect("study", study.pk)
     row = asking.of(study)

@@ -137,6 +137,18 @@ def test_an_order_is_generated_for_a_study_that_one_may_map():
         ordering.generate(make.study(), make.patient(), by=make.user("frontdesk"))
 
 
+def test_nobody_cancels_the_order_of_a_study_that_they_may_not_work_on():
+    order = make.order(origin="generated", requested_procedure_id="R1")
+    make.study("cleared", to=order)
+    there = make.source("Elsewhere")
+    lee = make.user("lee", grants=[(power, there, None) for power in ("view", "create order")])
+    for own in (None, make.study(of=there)):
+        with pytest.raises(Denied, match="may not cancel"):
+            ordering.cancel(order, by=lee, reason="Mine", study=own)
+
+    assert Order.objects.get(pk=order.pk).is_open
+
+
 @pytest.mark.parametrize("state", ["released", "delivered"])
 def test_what_was_released_under_an_order_keeps_it(state):
     order = make.order(origin="generated", requested_procedure_id="R1")
