@@ -129,6 +129,14 @@ class Approval(forms.Form):
         self.fields["study"].choices = [(key, key) for key in data.getlist("study")]
 
 
+class Agreement(forms.Form):
+    decision = forms.TypedMultipleChoiceField(label="Decisions", coerce=uuid.UUID, required=False)
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.fields["decision"].choices = [(key, key) for key in data.getlist("decision")]
+
+
 class Hold(forms.Form):
     reason = forms.CharField(label="Reason", max_length=2000, error_messages={"required": "Say why it must be kept."})
     whole_patient = forms.BooleanField(label="Everything of this patient", required=False)

@@ -7,7 +7,7 @@ from django.db import transaction
 from orders import generation
 from orders.models import Order, Patient
 from policies import procedures, versions
-from policies.models import Power, Procedure, User
+from policies.models import Power, Procedure, ProcedureRule, User
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.procedures import Outside
 from policies.versions import Rules
@@ -24,6 +24,7 @@ class Proposed(NamedTuple):
 
     procedure: Procedure | None
     why: str
+    passed: tuple[tuple[ProcedureRule, str], ...] = ()  # the lines of the map asked before, each with what did not fit
 
 
 def proposed_procedure(study: Study) -> Proposed:
@@ -34,12 +35,14 @@ def proposed_procedure(study: Study) -> Proposed:
 def proposed_for(facts: Outside, among: Rules = versions.now) -> Proposed:
     """The same from what the map looks at, by the rules of now or of another day."""
     chosen = procedures.choose(facts, among)
+    passed = tuple(chosen.passed)
     if chosen.procedure:
-        return Proposed(chosen.procedure, f"By the procedure map: {chosen.why}")
+        return Proposed(chosen.procedure, f"By the procedure map: {chosen.why}", passed)
     fitting = [row for row in among(Procedure) if row.active and row.modality in facts.modalities]
     if len(fitting) == 1:
-        return Proposed(fitting[0], f"The only procedure for {fitting[0].modality}; no line of the procedure map fits.")
-    return Proposed(None, chosen.why)
+        why = f"The only procedure for {fitting[0].modality}; no line of the procedure map fits."
+        return Proposed(fitting[0], why, passed)
+    return Proposed(None, chosen.why, passed)
 
 
 def outside(study: Study, *among: Rules) -> Outside:

@@ -26,7 +26,7 @@ class StudyFilters(Cursor):
     segregated = serializers.BooleanField(default=False, help_text="Those that a rule of record quality keeps apart.")
     finding = serializers.SlugField(default="", max_length=48, help_text="The code of a finding that they have.")
     new = serializers.BooleanField(default=False, help_text="Those with a new candidate that nobody saw.")
-    second = serializers.BooleanField(default=False, help_text="Those whose release waits for a second person.")
+    second = serializers.BooleanField(default=False, help_text="What waits for a second person.")
     q = serializers.CharField(
         default="", max_length=200, help_text="Words of the name, an identifier, a number, a UID."
     )
