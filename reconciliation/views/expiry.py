@@ -135,7 +135,7 @@ def hold(request: HttpRequest, key) -> HttpResponse:
         raise Invalid("This study has no patient of ours yet: hold the study itself.")
     what = {"patient": study.local_patient} if said["whole_patient"] else {"study": study}
     keeping.hold(**what, reason=said["reason"], by=request.user)
-    messages.success(request, "Held: nothing of it is deleted until the hold is lifted.")
+    messages.success(request, "On legal hold: nothing of it is deleted until the hold is lifted.")
     return after(request, study, "hold")
 
 

@@ -146,6 +146,18 @@ def test_the_pages_open_say_so_and_review(lee):
     assert "The patient was in the shock room" in text(auditor.get("/emergencies/"))
 
 
+def test_the_way_back_to_what_is_open_stands_on_the_page(lee):
+    study, client = make.study("held"), signed_in(lee)
+    way = f'href="/studies/{study.pk}/"'
+    assert way not in text(client.get("/emergency/"))
+
+    client.post("/emergency/", {"words": study.patient_id, "reason": "Stroke"})
+
+    assert way in text(client.get("/emergency/"))
+    EmergencyAccess.objects.update(until=timezone.now())
+    assert way not in text(client.get("/emergency/"))
+
+
 @pytest.mark.parametrize("address", ["/emergency/", "/emergencies/"])
 def test_the_pages_are_for_those_who_hold_the_power(address):
     client = Client()

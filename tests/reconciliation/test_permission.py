@@ -4,6 +4,7 @@ import itertools
 from datetime import timedelta
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from policies import authority
 from policies.models import Grant, Power, User
 from reconciliation import permission, queue
-from reconciliation.models import EmergencyAccess, Study
+from reconciliation.models import EmergencyAccess, Study, Unreadable
 from tests import make
 
 MODALITIES = ([], ["CT"], ["MR"], ["CT", "SR"], ["CT", "MR", "SR"], ['C"T'])
@@ -144,3 +145,23 @@ def test_lists_of_arrivals_show_what_one_may_see(data_dir):
     assert [one.pk for one in queue.submissions(lee)] == [ct.submission_id]
     assert list(queue.sources(lee)) == [here]
     assert not queue.unreadable(lee).exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("data_dir")
+def test_a_submission_names_only_the_studies_that_one_may_see():
+    here = make.source("Here")
+    ct = make.received(make.dataset(), make.dataset(Modality="MR"), of=here)
+    ct, mr = sorted(Study.objects.filter(submission=ct.submission), key=lambda one: one.modalities)
+    Unreadable.objects.create(submission=ct.submission, number=9, reason="Cut off.", digest="0", size=1)
+    lee = make.user("lee", grants=[(Power.VIEW, here, None)])
+    Grant.objects.filter(group__user=lee).update(modality="CT")
+    client = Client()
+    client.force_login(lee)
+
+    page = client.get("/submissions/").content.decode()
+    (told,) = client.get("/api/submissions/").json()["results"]
+    assert str(ct.pk) in page
+    assert str(mr.pk) not in page
+    assert told["studies"] == [str(ct.pk)]
+    assert told["unreadable"] == []
