@@ -43,12 +43,13 @@ def claims_of(sociallogin: SocialLogin) -> dict:
 
 
 def owner(claims: dict) -> User:
-    """The account of that name; made when the settings say so. One with a password is never taken over."""
+    """The account of that name; made when the settings say so. Nobody takes over one that has a password, or that is
+    linked already: servers give the name of who has left to somebody else."""
     name = str(claims.get(settings.OIDC_USER_CLAIM) or "")
     user = User.objects.filter(username=name).first() if name else None
     if user is None and name and settings.OIDC_CREATE:
         user = _made(name, claims)
-    if user is None or user.has_usable_password():
+    if user is None or user.has_usable_password() or user.socialaccount_set.exists():
         accounts().authentication_failed(None, username=name)
         raise Denied(STRANGER)
     return user

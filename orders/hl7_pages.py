@@ -94,12 +94,13 @@ class Pasted(forms.Form):
 
 @admin.register(Feed)
 class Feeds(Recorded):
-    list_display = ["name", "sending_application", "sending_facility", "issuer", "anchor", "accession_number", "active"]
-    list_filter = ["active"]
-    search_fields = ["name", "sending_application", "sending_facility"]
+    list_display = ["name", "organisation", "sending_application", "sending_facility", "issuer", "anchor", "active"]
+    list_filter = ["active", "organisation"]
+    list_select_related = ["organisation"]
+    search_fields = ["name", "sending_application", "sending_facility", "organisation__name"]
     change_list_template = "orders/feeds.html"
     fieldsets = [
-        (None, {"fields": ["name", "sending_application", "sending_facility", "active"]}),
+        (None, {"fields": ["name", "organisation", "sending_application", "sending_facility", "active"]}),
         (_("How its text is written"), {"fields": ["character_set", "time_zone"]}),
         (_("Patients"), {"fields": ["issuer", "anchor"]}),
         (

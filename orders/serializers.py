@@ -5,7 +5,7 @@ from rest_framework import serializers
 
 from orders import outbound
 from orders.models import Identifier, Notice, Order, Patient
-from policies.models import Procedure
+from policies.models import Procedure, a_person
 
 # PS3.5 section 9.1: digits and dots, at most 64 characters, no component with a leading zero.
 unique_identifier = RegexValidator(r"^(?=.{1,64}$)(0|[1-9]\d*)(\.(0|[1-9]\d*))+$", "This is not a UID.")
@@ -117,6 +117,14 @@ class GenerateOrderSerializer(serializers.Serializer):
     patient = Known(queryset=Patient.objects.prefetch_related("identifiers"))
     procedure = Known(queryset=Procedure.objects.all(), required=False, help_text="Needed without a study.")
     study = serializers.UUIDField(required=False, help_text="The held study that it is for.")
+    requester = serializers.CharField(
+        max_length=194,
+        required=False,
+        allow_blank=True,
+        validators=[a_person],
+        help_text="Like 'Weber, Karl'; only with a study. Without it the usual one of the source; empty: the referring "
+        "physician whom the study names.",
+    )
     body_part = serializers.CharField(max_length=16, required=False, allow_blank=True)
     source = serializers.UUIDField(required=False, allow_null=True, help_text="The source whose study it is for.")
 

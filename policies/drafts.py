@@ -1,5 +1,6 @@
 """Drafts of rules: written, submitted, approved by a second person where that is asked for, in force on their day."""
 
+import uuid
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -11,8 +12,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from policies import audit, authority, versions
-from policies.models import Grant, PolicyDraft, Power, User
-from policies.problems import Conflict, Denied
+from policies.models import Grant, PolicyDraft, Power, SecondPerson, Source, User
+from policies.problems import Conflict, Denied, Invalid
 
 State = PolicyDraft.State
 WAITING = (State.DRAFT, State.SUBMITTED, State.APPROVED)
@@ -44,8 +45,15 @@ class Wanted(NamedTuple):
 
 
 def needs_approval(model: type[models.Model]) -> bool:
-    """Whether rules of this kind change only with the approval of a second person."""
-    return model._meta.model_name in settings.POLICY_APPROVAL
+    """Whether rules of this kind change only with the approval of a second person.
+
+    The settings say so, or a rule does; who would take such a rule away needs a second person for that, too.
+    """
+    name = model._meta.model_name
+    if name in settings.POLICY_APPROVAL:
+        return True
+    asking = SecondPerson.objects.filter(power=Power.SET_POLICY, active=True)
+    return (asking if model is SecondPerson else asking.filter(kind__in=["", name])).exists()
 
 
 def write(wanted: Wanted, *, by: User, why: str, effective_from: datetime | None = None) -> PolicyDraft:
@@ -76,8 +84,9 @@ def change(wanted: Wanted, *, by: User, why: str, effective_from: datetime | Non
 def submit(draft: PolicyDraft, *, by: User) -> None:
     if barred := _why_barred(draft, by):
         raise Denied(barred)
-    to = State.SUBMITTED if draft.needs_approval else State.APPROVED
-    _move(draft, "submit", State.DRAFT, to, by=by, problem="")
+    wants = draft.needs_approval or needs_approval(versions.model_of(draft.kind))  # it may be older than the rule
+    to = State.SUBMITTED if wants else State.APPROVED
+    _move(draft, "submit", State.DRAFT, to, by=by, problem="", needs_approval=wants)
     if draft.state == State.APPROVED and _is_due(draft):
         apply(draft, by=by)
 
@@ -99,6 +108,16 @@ def approve(draft: PolicyDraft, *, by: User) -> None:
         apply(draft, by=by)
 
 
+def decline(draft: PolicyDraft, *, by: User, reason: str) -> None:
+    """The second person's no: it is a draft again, and says why to whoever wrote it."""
+    if barred := why_not_approve(draft, by):
+        raise Denied(barred)
+    if not reason.strip():
+        raise Invalid("Say why it is declined: whoever wrote it reads that.")
+    said = f"{by} declined it: {reason.strip()}"
+    _move(draft, "refuse", State.SUBMITTED, State.DRAFT, by=by, reason=reason.strip(), problem=said)
+
+
 def withdraw(draft: PolicyDraft, *, by: User) -> None:
     if draft.state not in WAITING:
         raise Conflict(f"This draft is {draft.get_state_display().lower()}. It cannot be withdrawn.")
@@ -109,15 +128,29 @@ def why_not_approve(draft: PolicyDraft, by: User) -> str:
     """Say why this person may not approve it, or ""."""
     if barred := authority.why_not(by, Power.APPROVE_POLICY):
         return barred
-    return "You wrote this draft. A second person approves it." if by.pk == draft.made_by_id else ""
+    if by.pk == draft.made_by_id:
+        return "You wrote this draft. A second person approves it."
+    over = authority.scope(by, Power.APPROVE_POLICY, whole=True)
+    if over.everywhere or all(source in over for source in _sources(draft)):
+        return ""
+    return "Your role may approve policy only of your own sources."
 
 
-def _move(draft: PolicyDraft, verb: str, origin: str, to: str, *, by: User, **columns) -> None:
+def _sources(draft: PolicyDraft) -> set[uuid.UUID | None]:
+    """For studies of which sources a rule is, and would be; None: of every source."""
+    model, before = versions.model_of(draft.kind), versions.newest(draft.kind, draft.key)
+    said = [row.columns for row in (before, draft) if row and row.columns is not None]
+    if model is Source:
+        return {uuid.UUID(draft.key) if draft.key else None}
+    return {uuid.UUID(found) if (found := columns.get("source_id")) else None for columns in said} or {None}
+
+
+def _move(draft: PolicyDraft, verb: str, origin: str, to: str, *, by: User, reason: str = "", **columns) -> None:
     with transaction.atomic():
         if not PolicyDraft.objects.filter(pk=draft.pk, state=origin).update(state=to, **columns):
             draft.refresh_from_db()
             raise Conflict(f"This draft is {draft.get_state_display().lower()} by now. Look at it again.")
-        audit.record(by, f"{verb} draft", draft, reason=draft.why)
+        audit.record(by, f"{verb} draft", draft, reason=reason or draft.why)
     draft.refresh_from_db()
 
 
@@ -159,6 +192,8 @@ def _write(draft: PolicyDraft, *, by: User | str) -> None:
     newest = versions.newest(draft.kind, draft.key) if draft.key else None
     if (newest.number if newest else 0) != draft.based_on:
         raise Conflict("The rule was changed since this draft was written. Look at both, and write it anew.")
+    if barred := _why_barred(draft, draft.made_by):
+        raise Conflict(f"{draft.made_by} wrote this, and may not do it any more: {barred}")
     signed = {"by": draft.made_by, "why": draft.why, "approved_by": draft.approved_by, "approved_at": draft.approved_at}
     detail = {"changes": told(draft), "written by": str(draft.made_by), "approved by": str(draft.approved_by or "")}
     if draft.columns is None:
@@ -186,6 +221,11 @@ def _save(row: models.Model) -> None:
     else:
         names = versions.columns_of(row)
         row.save(update_fields=[field.name for field in row._meta.concrete_fields if field.attname in names])
+
+
+def wanted(draft: PolicyDraft) -> Wanted:
+    """What a draft says, as it was wanted."""
+    return Wanted(versions.model_of(draft.kind), draft.key, draft.columns, draft.title)
 
 
 def differences(draft: PolicyDraft) -> list[versions.Difference]:

@@ -17,7 +17,17 @@ from policies.recorded import LookedAt
 from policies.versioned import may
 
 State = PolicyDraft.State
-STEPS = {"submit": drafts.submit, "approve": drafts.approve, "withdraw": drafts.withdraw}
+STEPS = {
+    "submit": drafts.submit,
+    "approve": drafts.approve,
+    "decline": drafts.decline,
+    "withdraw": drafts.withdraw,
+}
+OFFERED = {
+    State.DRAFT: ["submit", "withdraw"],
+    State.SUBMITTED: ["approve", "decline", "withdraw"],
+    State.APPROVED: ["withdraw"],
+}
 
 
 def name_of(kind: str) -> str:
@@ -69,7 +79,7 @@ class PolicyDrafts(LookedAt):
         context = {}
         if draft:
             model = versions.model_of(draft.kind)
-            wanted = [_wanted(draft)] if model and draft.state in drafts.WAITING else []
+            wanted = [drafts.wanted(draft)] if model and draft.state in drafts.WAITING else []
             silent = self.admin_site.why_silent(model) if wanted else ""
             rehearsing = wanted and not silent and "rehearse" in request.GET
             context = {
@@ -77,7 +87,7 @@ class PolicyDrafts(LookedAt):
                 "deleted": draft.columns is None,
                 "differences": drafts.differences(draft),
                 "rule": page_of(draft.kind, draft.key) if draft.based_on else "",
-                "steps": _offered(request, draft),
+                "steps": offered(request, draft),
                 "found": self.admin_site.effects(request, wanted, past=True) if rehearsing else None,
                 "rehearses": bool(wanted) and not silent,
                 "silent": silent,
@@ -89,9 +99,10 @@ class PolicyDrafts(LookedAt):
         if request.method != "POST" or not self.has_view_permission(request) or verb not in STEPS:
             raise PermissionDenied
         try:
-            if barred := _why_not(request, draft, verb):
+            if barred := why_not(request, draft, verb):
                 raise Problem(barred)
-            STEPS[verb](draft, by=request.user)
+            said = {"reason": request.POST.get("reason", "")} if verb == "decline" else {}
+            STEPS[verb](draft, by=request.user, **said)
         except Problem as refusal:
             self.message_user(request, str(refusal), messages.ERROR)
         else:
@@ -103,22 +114,14 @@ class PolicyDrafts(LookedAt):
         return HttpResponseRedirect(reverse("admin:policies_policydraft_change", args=[draft.pk]))
 
 
-def _wanted(draft: PolicyDraft) -> drafts.Wanted:
-    return drafts.Wanted(versions.model_of(draft.kind), draft.key, draft.columns, draft.title)
-
-
-def _offered(request, draft: PolicyDraft) -> dict[str, str]:
+def offered(request, draft: PolicyDraft) -> dict[str, str]:
     """The steps that the state of a draft allows, each with why this person may not take it."""
-    verbs = {
-        State.DRAFT: ["submit", "withdraw"],
-        State.SUBMITTED: ["approve", "withdraw"],
-        State.APPROVED: ["withdraw"],
-    }
-    return {verb: _why_not(request, draft, verb) for verb in verbs.get(draft.state, [])}
+    return {verb: why_not(request, draft, verb) for verb in OFFERED.get(draft.state, [])}
 
 
-def _why_not(request, draft: PolicyDraft, verb: str) -> str:
-    if verb == "approve":
+def why_not(request, draft: PolicyDraft, verb: str) -> str:
+    """Say why this person may not take the step, or "". The pages and the REST calls ask the same."""
+    if verb in ("approve", "decline"):
         return drafts.why_not_approve(draft, request.user)
     model = versions.model_of(draft.kind)
     if model is None or not may(request, "change", model):

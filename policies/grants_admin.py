@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from policies import authority
+from policies import authority, versions
 from policies.models import Grant, SecondPerson, User
 from policies.recorded import Recorded
 
@@ -112,11 +112,25 @@ def _asked_by(user: User) -> type[GrantForm]:
     return type("GrantForm", (GrantForm,), {"by": user})
 
 
+class SecondPersonForm(forms.ModelForm):
+    kind = forms.ChoiceField(
+        label=SecondPerson._meta.get_field("kind").verbose_name,
+        required=False,
+        help_text=SecondPerson._meta.get_field("kind").help_text,
+        choices=lambda: [("", _("every kind")), *sorted((one._meta.model_name, _named(one)) for one in versions.KINDS)],
+    )
+
+
+def _named(model) -> str:
+    return str(model._meta.verbose_name).capitalize()
+
+
 @admin.register(SecondPerson)
 class SecondPersons(Recorded):
     """Where two must agree."""
 
-    list_display = ["power", "source", "destination", "modality", "intent", "category", "active"]
+    form = SecondPersonForm
+    list_display = ["power", "kind", "source", "destination", "modality", "intent", "category", "active"]
     list_filter = ["power", "active", "source"]
     list_select_related = True
     fieldsets = [
@@ -125,10 +139,14 @@ class SecondPersons(Recorded):
             {
                 "fields": ["power", "active"],
                 "description": _(
-                    "One person asks, a second, different person who holds the same power approves or declines. "
-                    "What is left empty below limits nothing; one rule that fits is enough."
+                    "One person asks or does, a second, different person who holds the same power agrees or declines. "
+                    "What is left empty below limits nothing; one rule that fits is enough. "
+                    "Overrides: a study in which something was overridden is released when somebody else, who may "
+                    "override too, takes part. Setting policy: a change waits as a draft until somebody else, who "
+                    "may approve policy, approves it; so do changes of this list, while such a rule is in force."
                 ),
             },
         ),
         SCOPE,
+        (_("For setting policy"), {"fields": ["kind"]}),
     ]

@@ -1,10 +1,16 @@
 """Partners: where studies come from, where they go, and who assigns identifiers."""
 
+from django import forms
 from django.contrib import admin
+from django.contrib.admin.templatetags.admin_urls import admin_urlname
+from django.db import models
+from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
 
 from policies import audit
-from policies.models import AssigningAuthority, AuthorityAlias, Organisation, Source, SourceSystem
+from policies.models import AssigningAuthority, AuthorityAlias, Organisation, Source, SourceSystem, StowClient, User
 from policies.recorded import Recorded
 
 
@@ -22,8 +28,24 @@ class Organisations(Recorded):
                 "description": _("Letters and questions about missing images go here."),
             },
         ),
+        (_("Its systems"), {"fields": ["systems"]}),
         (_("Notes"), {"fields": ["notes"]}),
     ]
+    readonly_fields = ["systems"]
+
+    @admin.display(description=_("in this portal"))
+    def systems(self, organisation):
+        """Whatever has a page here and is said to be of this organisation: the other rooms are not named for it."""
+        kinds = [one for one in Organisation._meta.related_objects if admin.site.is_registered(one.related_model)]
+        rows = [row for one in kinds for row in one.related_model.objects.filter(**{one.field.name: organisation})]
+        lines = [(reverse(admin_urlname(row._meta, "change"), args=[row.pk]), row, _kind(row)) for row in rows]
+        return format_html_join(mark_safe("<br>"), '<a href="{}">{}</a> ({})', lines) or "-"
+
+
+def _kind(row: models.Model) -> str:
+    """What a system is: a destination says it more closely."""
+    name = str(row._meta.verbose_name)
+    return f"{name}, {row.get_kind_display()}" if hasattr(row, "get_kind_display") else name
 
 
 class SystemInline(admin.StackedInline):  # each field with a label of its own, which a table has not
@@ -32,13 +54,30 @@ class SystemInline(admin.StackedInline):  # each field with a label of its own, 
     fields = [("ae_title", "network", "certificate")]
 
 
+class ClientForm(forms.ModelForm):
+    """An account is entered that is here; a file may name one that is made later."""
+
+    def clean_account(self):
+        account = self.cleaned_data["account"].strip()
+        if account and not User.objects.filter(username=account).exists():
+            raise forms.ValidationError(_("There is no account '%s'. An administrator makes it first.") % account)
+        return account
+
+
+class ClientInline(admin.StackedInline):
+    model = StowClient
+    form = ClientForm
+    extra = 0
+    fields = [("account", "network", "certificate")]
+
+
 @admin.register(Source)
 class Sources(Recorded):
     list_display = ["name", "organisation", "ae_title", "address", "further", "issuer", "category", "active"]
     list_filter = ["active", "trust", "category", "organisation"]
     list_select_related = ["organisation"]
-    search_fields = ["name", "ae_title", "issuer", "systems__ae_title", "organisation__name"]
-    inlines = [SystemInline]
+    search_fields = ["name", "ae_title", "issuer", "systems__ae_title", "clients__account", "organisation__name"]
+    inlines = [SystemInline, ClientInline]
     fieldsets = [
         (None, {"fields": ["name", "organisation", "active"]}),
         (
@@ -49,24 +88,32 @@ class Sources(Recorded):
             },
         ),
         (
+            _("What the desk is offered"),
+            {
+                "fields": ["intent", "requester"],
+                "description": _("Already filled in where the desk decides, and marked as coming from the source."),
+            },
+        ),
+        (
             _("Who may call as this source"),
             {
                 "fields": ["ae_title", "address", "certificate"],
                 "description": _(
                     "Its DICOM sender is known by its AE title, and by its address and certificate if you give them. "
                     "Anybody can claim an AE title: give an address wherever you can. Others are refused before they "
-                    "can send anything, and the refusal is in the ledger. Further scanners are listed below."
+                    "can send anything, and the refusal is in the ledger. Further scanners, and clients that send by "
+                    "DICOMweb, are listed below."
                 ),
             },
         ),
     ]
 
     def get_queryset(self, request):
-        return super().get_queryset(request).prefetch_related("systems")
+        return super().get_queryset(request).prefetch_related("systems", "clients")
 
     @admin.display(description=_("further senders"))
     def further(self, source):
-        return ", ".join(str(system) for system in source.systems.all())
+        return ", ".join(str(one) for one in [*source.systems.all(), *source.clients.all()])
 
     def save_formset(self, request, form, formset, change):
         old = _senders(form.instance)
@@ -77,8 +124,9 @@ class Sources(Recorded):
 
 
 def _senders(source: Source) -> list[str]:
-    rows = SourceSystem.objects.filter(source=source).values_list("ae_title", "network", "certificate")
-    return [" ".join(filter(None, row)) for row in rows]
+    by_dicom = SourceSystem.objects.filter(source=source).values_list("ae_title", "network", "certificate")
+    by_web = StowClient.objects.filter(source=source).values_list("account", "network", "certificate")
+    return [" ".join(filter(None, row)) for row in [*by_dicom, *by_web]]
 
 
 class AliasInline(admin.TabularInline):

@@ -23,7 +23,13 @@ ONLY_SUPERUSERS = ("is_superuser", "is_staff", "user_permissions")
 
 @admin.register(Group)
 class Groups(Recorded, GroupAdmin):
+    """Which pages of the administration a group may open is for superusers to say."""
+
     inlines = [GrantInline]
+
+    def get_readonly_fields(self, request, obj=None):
+        fixed = tuple(super().get_readonly_fields(request, obj))
+        return fixed if request.user.is_superuser else (*fixed, "permissions")
 
     def save_formset(self, request, form, formset, change):
         old = [str(grant) for grant in form.instance.grants.all()]

@@ -5,15 +5,18 @@ from django.contrib import admin
 from policies import audit, versions
 from policies.versioned import DELETED, Versioned
 
+SECRET = {"password"}
+
 
 class Recorded(Versioned):
     """Every change of a policy is in the ledger, with the old and the new values; of a rule a version is kept too."""
 
     def save_model(self, request, obj, form, change):
-        before = type(obj).objects.filter(pk=obj.pk).values(*form.changed_data).first() if change else None
+        columns = {field.name for field in obj._meta.get_fields()} - SECRET  # a form may ask for more than these
+        changed = [name for name in form.changed_data if name in columns]
+        before = type(obj).objects.filter(pk=obj.pk).values(*changed).first() if change else None
         super().save_model(request, obj, form, change)
-        after = {name: form.cleaned_data[name] for name in form.changed_data}
-        detail = {"old": _plain(before or {}), "new": _plain(after)}
+        detail = {"old": _plain(before or {}), "new": _plain({name: form.cleaned_data[name] for name in changed})}
         audit.record(request.user, "change" if change else "add", obj, reason=self.why(form), detail=detail)
 
     def delete_model(self, request, obj):
@@ -44,4 +47,4 @@ class LookedAt(admin.ModelAdmin):
 
 
 def _plain(values: dict) -> dict[str, str]:
-    return {name: str(value) for name, value in values.items() if name != "password"}
+    return {name: str(value) for name, value in values.items()}

@@ -23,7 +23,7 @@ GRANTS = {
 # What managers may edit in the administration; auditors may look at the same pages.
 MANAGED = {
     "policies": [
-        *("organisation", "source", "sourcesystem", "destination"),
+        *("organisation", "source", "sourcesystem", "stowclient", "destination"),
         *("procedure", "procedurerule", "retentionrule", "consentrule", "qualityrule", "coercionrule", "reason"),
         *("assigningauthority", "authorityalias", "matchingpolicy", "matchingweight", "secondperson"),
         *("policydraft", "policyversion"),

@@ -131,17 +131,17 @@ class Versioned(admin.ModelAdmin):
     # What comes before saving: a draft instead, or a word of warning.
 
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
-        obj = self.get_object(request, unquote(object_id)) if object_id else None
-        asks = (obj or not object_id) and self._asks_why(request, obj)
+        posted = request.method == "POST"
+        new = not object_id or (posted and "_saveasnew" in request.POST)  # as Django takes it, on whatever page
+        obj = None if new else self.get_object(request, unquote(object_id))
+        asks = (obj or new) and self._asks_why(request, obj)
         shown = {"drafts": self._waiting(object_id) if object_id else []}
         if asks and self.model in versions.KINDS:
             shown |= {"silent": self.admin_site.why_silent(self.model), "tryout": self.admin_site.tryout(request)}
-        if asks and request.method == "POST" and "_tryout" in request.POST:
+        if asks and posted and "_tryout" in request.POST:
             self._try(request, obj, shown["tryout"])
-        elif asks and request.method == "POST" and "_saveasnew" not in request.POST:
-            answer = self._instead(request, obj)
-            if answer:
-                return answer
+        elif asks and posted and (answer := self._instead(request, obj)):
+            return answer
         return super().changeform_view(request, object_id, form_url, {**shown, **(extra_context or {})})
 
     def _try(self, request, obj, tryout) -> None:
@@ -215,9 +215,9 @@ class Versioned(admin.ModelAdmin):
 
     def _warned(self, request, wanted: list[Wanted]) -> HttpResponse | None:
         """Ask once more when studies that are held now would be decided about otherwise; not when none would."""
-        if "_confirmed" in request.POST:
-            return None
         rehearsing = "_rehearse" in request.POST
+        if "_confirmed" in request.POST and not rehearsing:
+            return None
         found = self.admin_site.effects(request, wanted, past=rehearsing)
         if not (found.cases or rehearsing):
             return None

@@ -30,6 +30,7 @@ from policies.models import (
     SecondPerson,
     Source,
     SourceSystem,
+    StowClient,
     User,
 )
 
@@ -38,6 +39,7 @@ KINDS: tuple[type[models.Model], ...] = (
     Organisation,
     Source,
     SourceSystem,
+    StowClient,
     Destination,
     AssigningAuthority,
     AuthorityAlias,

@@ -7,7 +7,7 @@ from django.db import transaction
 from orders import generation
 from orders.models import Order, Patient
 from policies import procedures, versions
-from policies.models import Procedure, ProcedureRule, User
+from policies.models import Power, Procedure, ProcedureRule, User
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.procedures import Outside
 from policies.versions import Rules
@@ -66,8 +66,14 @@ def _codes(study: Study) -> tuple:
     return tuple((str(one.get("CodeValue", "")), str(one.get("CodingSchemeDesignator", ""))) for one in found)
 
 
-def generate(study: Study, patient: Patient, *, by: User, procedure: Procedure | None = None) -> Order:
-    """A reconciliation order for a held study; without a procedure the proposed one. Nothing is mapped yet."""
+def generate(
+    study: Study, patient: Patient, *, by: User, procedure: Procedure | None = None, requester: str | None = None
+) -> Order:
+    """A reconciliation order for a held study; without a procedure the proposed one. Nothing is mapped yet.
+
+    `requester` is a name as people write it ("Weber, Karl"): None for the usual one of the source, "" for the
+    referring physician whom the study names.
+    """
     if refusal := why_not(study, "map", by):
         raise refusal
     if patient.apart:
@@ -82,10 +88,16 @@ def generate(study: Study, patient: Patient, *, by: User, procedure: Procedure |
         body_part=next(iter(study.body_parts), ""),
         about=permission.about(study),
         reason=_reason(study),
-        referring_physician=study.referring_physician_name.replace("\\", " "),
+        referring_physician=_requested_by(study, study.source.requester if requester is None else requester),
     )
     matching.propose(study, news=False)
     return order
+
+
+def _requested_by(study: Study, requester: str) -> str:
+    """As DICOM writes a name (PN)."""
+    family, _, given = requester.partition(",")
+    return "^".join(filter(None, (family.strip(), given.strip()))) or study.referring_physician_name.replace("\\", " ")
 
 
 def _reason(study: Study) -> str:
@@ -100,7 +112,10 @@ def why_not_cancel(order: Order, by: User, *, study: Study | None = None) -> Den
     """The refusal that `by` would meet, or None: what went to an archive under this order keeps it."""
     if refusal := generation.why_not_cancel(order, by, about=study and permission.about(study)):
         return refusal
-    if Study.objects.filter(order=order, state__in=[State.RELEASED, State.DELIVERED]).exists():
+    mapped = Study.objects.filter(order=order).select_related("source")
+    if any(permission.why_not(by, Power.ORDER, one) for one in mapped):
+        return Denied(f"Your role may not cancel {order}: ask who reconciles the study that it is for.")
+    if mapped.filter(state__in=[State.RELEASED, State.DELIVERED]).exists():
         return Conflict(f"A study was released under {order}. It cannot be cancelled any more.")
     return None
 

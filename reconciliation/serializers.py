@@ -29,7 +29,11 @@ class RefusalSerializer(serializers.Serializer):
 class SourceSerializer(serializers.ModelSerializer):
     class Meta:
         model = Source
-        fields = ["id", "name", "active"]
+        fields = ["id", "name", "active", "intent", "requester"]
+        extra_kwargs = {
+            "intent": {"help_text": "The usual purpose of its studies: a proposal, `map/` needs it said. Empty: none."},
+            "requester": {"help_text": "Who usually asks for its studies; written into orders that are generated."},
+        }
 
 
 class DestinationSerializer(serializers.ModelSerializer):

@@ -44,6 +44,14 @@ def pytest_collection_modifyitems(items):
         for mark in PEERS:
             if item.path.is_relative_to(TESTS / mark):
                 item.add_marker(mark)
+        if not _asks_a_database(item):
+            item.add_marker("once")
+
+
+def _asks_a_database(item: pytest.Item) -> bool:
+    """Whether a test may come out otherwise on another database; what runs in processes of its own always may."""
+    apart = any(item.get_closest_marker(mark) for mark in PEERS)
+    return apart or bool(item.get_closest_marker("django_db") or "db" in item.fixturenames)
 
 
 def pytest_runtest_setup(item):

@@ -95,6 +95,45 @@ def test_who_keeps_accounts_deletes_none_of_those_by_the_list_either():
     assert User.objects.filter(pk__in=[me.pk, auditor.pk]).count() == 2
 
 
+def test_the_first_password_of_an_account_is_not_in_the_ledger():
+    root = User.objects.create_superuser("root", password="x")
+    client = Client()
+    client.force_login(root)
+    said = "Canary-Secret-9431"
+    form = {"username": "new", "usable_password": "true", "password1": said, "password2": said}
+    client.post("/admin/policies/user/add/", form)
+
+    assert User.objects.get(username="new").check_password(said)
+    assert LedgerLine.objects.get(verb="add", subject_label="new").detail["new"] == {"username": "new"}
+    assert said not in str(list(LedgerLine.objects.values()))
+
+
+def test_an_account_that_was_closed_and_opened_again_is_signed_in_nowhere():
+    desk, client = make.user("desk"), Client()
+    client.force_login(desk)
+    root, admin = User.objects.create_superuser("root", password="x"), Client()
+    admin.force_login(root)
+    assert client.get("/api/me/").status_code == 200
+    form = form_of(desk, groups=[group.pk for group in desk.groups.all()])
+    admin.post(f"/admin/policies/user/{desk.pk}/change/", {**form, "is_active": ""})
+    admin.post(f"/admin/policies/user/{desk.pk}/change/", form)
+
+    assert User.objects.get(pk=desk.pk).is_active
+    assert client.get("/api/me/").status_code == 401
+
+
+def test_who_keeps_groups_gives_them_no_page_of_the_administration():
+    user, client = keeper()
+    user.user_permissions.add(Permission.objects.get(codename="change_group"))
+    group = Group.objects.create(name="Cooks")
+    more = {f"grants-{name}_FORMS": "0" for name in ("TOTAL", "INITIAL", "MIN_NUM", "MAX_NUM")}
+    form = {"name": "Chefs", "why": "Renamed.", "permissions": [Permission.objects.first().pk], **more}
+    answer = client.post(f"/admin/auth/group/{group.pk}/change/", form)
+    group.refresh_from_db()
+
+    assert (answer.status_code, group.name, group.permissions.count()) == (302, "Chefs", 0)
+
+
 @pytest.mark.parametrize("role", ["manager", "auditor"])
 def test_no_manager_widens_their_powers_or_touches_the_ledger(role):
     user = make.user(role)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from orders.hl7 import charsets
 from orders.models.orders import Order
 from orders.models.systems import OrderSystem
+from policies.models import Organisation
 
 a_field = RegexValidator(
     r"^([A-Z][A-Z0-9]{2}-[1-9][0-9]?(\.[1-9][0-9]?){0,2})(,[A-Z][A-Z0-9]{2}-[1-9][0-9]?(\.[1-9][0-9]?){0,2})*$",
@@ -24,6 +25,14 @@ class Feed(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=64, unique=True, help_text=_("As staff call it: the RIS, the EMR."))
+    organisation = models.ForeignKey(
+        Organisation,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="feeds",
+        help_text=_("Whose patients and orders these are: the facility that MSH-4 names."),
+    )
     sending_application = models.CharField(max_length=180, blank=True, help_text=_("MSH-3.1. Empty: any."))
     sending_facility = models.CharField(max_length=180, blank=True, help_text=_("MSH-4.1. Empty: any."))
     character_set = models.CharField(

@@ -11,15 +11,17 @@ from policies.models.partners import (
     AuthorityAlias,
     Category,
     Destination,
+    Intent,
     Source,
     SourceSystem,
+    StowClient,
+    a_person,
     a_variable,
     a_web_address,
     an_ae_title,
 )
 from policies.models.people import Grant, Power, SecondPerson, User
 from policies.models.policy import (
-    Intent,
     MatchingPolicy,
     MatchingWeight,
     Procedure,
@@ -64,7 +66,9 @@ __all__ = [
     "SecondPerson",
     "Source",
     "SourceSystem",
+    "StowClient",
     "User",
+    "a_person",
     "a_variable",
     "a_web_address",
     "an_ae_title",

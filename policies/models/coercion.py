@@ -6,8 +6,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from policies.models.partners import Category, Source
-from policies.models.policy import Intent
+from policies.models.partners import Category, Intent, Source
 from policies.rules import amendments
 from policies.rules.values import why_unwritable
 

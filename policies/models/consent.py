@@ -7,8 +7,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from policies.models.partners import Category, Destination, Source
-from policies.models.policy import Intent, iso_period
+from policies.models.partners import Category, Destination, Intent, Source
+from policies.models.policy import iso_period
 from policies.rules import consent as rules
 
 

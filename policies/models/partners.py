@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from policies.models.organisations import Organisation
@@ -25,6 +26,7 @@ a_web_address = RegexValidator(
     r"^https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~/-]*)?$",
     _("An address like https://archive.example/dicom-web, without a query and without a password."),
 )
+a_person = RegexValidator(r"^[^\\=^\x00-\x1f]*$", _("Write a name like 'Weber, Karl', without \\, ^ or =."))
 A_CERTIFICATE = _("a certificate with this name (CN or subject alternative name) or SHA-256 fingerprint. For TLS only.")
 MOST_ASSOCIATIONS = 16
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -42,6 +44,19 @@ class Category(models.TextChoices):
     INCORPORATED = "incorporated", _("Incorporated")  # into the patient's record
     SECOND_OPINION = "second opinion", _("Second opinion")  # or comparison: it informs a decision here
     TELERADIOLOGY = "teleradiology", _("Teleradiology")  # read for others, never linked to priors
+
+
+class Intent(models.TextChoices):
+    REFERENCE = "reference", _("For reference (a prior, never on a reading list)")
+    READ = "read", _("To be read here")
+
+
+NOWHERE = Value(uuid.UUID(int=0), output_field=models.UUIDField())
+
+
+def or_none(column: str) -> Coalesce:
+    """A key as a unique index compares it: two that are empty are the same (SQLite holds NULLs for different)."""
+    return Coalesce(F(column), NOWHERE, output_field=models.UUIDField())
 
 
 class Source(models.Model):
@@ -90,6 +105,23 @@ class Source(models.Model):
         choices=Category,
         default=Category.INCORPORATED,
         help_text=_("What its studies are, unless the desk says otherwise for one of them."),
+    )
+    intent = models.CharField(
+        _("usual purpose"),
+        max_length=16,
+        choices=Intent,
+        blank=True,
+        help_text=_("Proposed at the desk, where a person confirms it. Empty: the desk is asked without a proposal."),
+    )
+    requester = models.CharField(
+        _("usual requester"),
+        max_length=194,
+        blank=True,
+        validators=[a_person],
+        help_text=_(
+            "Who asks for its studies here, like 'Weber, Karl' or 'Radiology'. Proposed at the desk for an order that "
+            "is generated. Empty: the referring physician whom the study names."
+        ),
     )
     trust = models.CharField(
         max_length=16,
@@ -150,6 +182,45 @@ class SourceSystem(models.Model):
         others = Source.objects.filter(ae_title=self.ae_title).exclude(pk=self.source_id)
         if not (self.network or self.certificate) and others.exists():
             raise ValidationError({"ae_title": _("Another source uses this AE title: give an address or a network.")})
+
+
+class StowClient(models.Model):
+    """A client of a source that sends by the web (STOW-RS): known by its account, by its certificate, or by both."""
+
+    source = models.ForeignKey(Source, models.CASCADE, related_name="clients")
+    account = models.CharField(  # by name: rules are taken to portals where the account is made later
+        max_length=150,
+        blank=True,
+        help_text=_("The user name that its token belongs to. Empty: it is known by its certificate alone."),
+    )
+    network = models.CharField(
+        _("address or network"),
+        max_length=64,
+        blank=True,
+        validators=[a_network],
+        help_text=_("Where it calls from, like 10.1.2.3 or 10.1.2.0/24. Empty: from anywhere."),
+    )
+    certificate = models.CharField(max_length=255, blank=True, help_text=_("If given, it must show %s") % A_CERTIFICATE)
+
+    class Meta:
+        ordering = ["account", "certificate", "network"]
+        verbose_name = _("DICOMweb client")
+        verbose_name_plural = _("DICOMweb clients")
+        constraints = [
+            models.UniqueConstraint(
+                name="a_client_is_one_source",
+                fields=["account", "network", "certificate"],
+                violation_error_message=_("Another client is known by just this already."),
+            ),
+            models.CheckConstraint(
+                name="a_client_is_known_by_something",
+                condition=Q(account__gt="") | Q(certificate__gt=""),
+                violation_error_message=_("Give an account, a certificate, or both: an address alone proves nothing."),
+            ),
+        ]
+
+    def __str__(self):
+        return self.account or self.certificate
 
 
 class Destination(models.Model):
@@ -250,6 +321,14 @@ class Destination(models.Model):
         _("another organisation's"),
         default=False,
         help_text=_("What goes there is handed out: the consent rules for that are asked."),
+    )
+    takes_rejection_notes = models.BooleanField(
+        _("understands rejection notes"),
+        default=False,
+        help_text=_(
+            "It removes or hides what a note of IHE IOCM names, as when retention is over. Ask its vendor. "
+            "If not, a person has to tell it, and is reminded."
+        ),
     )
     active = models.BooleanField(default=True, help_text=_("An inactive destination is not offered."))
 

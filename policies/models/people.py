@@ -2,14 +2,14 @@
 
 import uuid
 
+from django.apps import apps
 from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import F, Q, Value
-from django.db.models.functions import Coalesce
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from policies.models.partners import Category, Destination, Source
-from policies.models.policy import Intent
+from policies.models.partners import Category, Destination, Intent, Source, or_none
 
 
 class User(AbstractUser):
@@ -40,14 +40,6 @@ class Power(models.TextChoices):
     GRANT = "grant", _("grant powers to others")
     AUDIT = "audit", _("read the ledger")
     EMERGENCY = "emergency", _("open a study in an emergency, with a reason and an alarm")
-
-
-NOWHERE = Value(uuid.UUID(int=0), output_field=models.UUIDField())
-
-
-def _or_none(column: str) -> Coalesce:
-    """A key as a unique index compares it: two that are empty are the same (SQLite holds NULLs for different)."""
-    return Coalesce(F(column), NOWHERE, output_field=models.UUIDField())
 
 
 class Grant(models.Model):
@@ -87,7 +79,7 @@ class Grant(models.Model):
                 violation_error_message=_("The last day lies before the first."),
             ),
             models.UniqueConstraint(
-                *(F("group"), F("power"), _or_none("source"), _or_none("destination")),
+                *(F("group"), F("power"), or_none("source"), or_none("destination")),
                 *(F("modality"), F("intent"), F("category")),
                 name="a_grant_is_given_once",
                 violation_error_message=_("This group has this grant already."),
@@ -106,11 +98,20 @@ class Grant(models.Model):
 
 
 class SecondPerson(models.Model):
-    """Where a deed needs a second, different person who holds the same power. One rule that applies is enough."""
+    """Where a deed needs a second, different person. One rule that applies is enough.
 
-    power = models.CharField(
-        max_length=16,
-        choices=[(Power.RELEASE.value, Power.RELEASE.label)],  # a rule for a deed that does not ask would be a lie
+    The second one holds the same power; a change of policy is approved by who holds `approve policy`.
+    """
+
+    # A rule for a deed that does not ask would be a lie: those that are not here have no verb yet.
+    ASKED = (Power.RELEASE, Power.OVERRIDE, Power.DELETE, Power.SET_POLICY)
+
+    power = models.CharField(max_length=16, choices=[(one.value, one.label) for one in ASKED])
+    kind = models.CharField(
+        _("kind of rule"),
+        max_length=40,
+        blank=True,
+        help_text=_("Only for setting policy: rules of this kind change when a second person approves. Empty: all."),
     )
     source = models.ForeignKey(Source, models.CASCADE, null=True, blank=True, help_text=_("Empty: every source."))
     destination = models.ForeignKey(
@@ -127,11 +128,34 @@ class SecondPerson(models.Model):
         ordering = ["power", "id"]
         verbose_name = _("second person")
         verbose_name_plural = _("second person: where two must agree")
+        constraints = [
+            models.UniqueConstraint(
+                *(F("power"), or_none("source"), or_none("destination")),
+                *(F("modality"), F("intent"), F("category"), F("kind")),
+                name="a_second_person_is_asked_by_one_rule",
+                violation_error_message=_("Another rule asks for a second person for just this already."),
+            ),
+            models.CheckConstraint(
+                name="only_what_goes_out_is_asked_by_destination",
+                condition=Q(destination=None) | Q(power__in=["release", "override"]),
+                violation_error_message=_("Only a release, and what was overridden for it, has a destination."),
+            ),
+            models.CheckConstraint(
+                name="policy_is_asked_by_its_kind",
+                condition=Q(kind="") & ~Q(power="set policy")
+                | Q(power="set policy", source=None, destination=None, modality="", intent="", category=""),
+                violation_error_message=_(
+                    "Setting policy is limited by the kind of rule alone, and nothing else has a kind of rule."
+                ),
+            ),
+        ]
 
     def __str__(self):
-        limits = [self.source, self.destination and f"to {self.destination}", self.modality, self.intent]
+        limits = [self.kind, self.source, self.destination and f"to {self.destination}", self.modality, self.intent]
         where = " ".join(str(one) for one in [*limits, self.category] if one)
         return f"{self.power}: {where or 'everything'}"
 
     def clean(self):
         self.modality = self.modality.strip().upper()
+        if self.kind and not any(self.kind == model._meta.model_name for model in apps.get_models()):
+            raise ValidationError({"kind": _("There is no such kind of rule.")})

@@ -4,18 +4,14 @@ import uuid
 
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
-from policies.models.partners import Category, Source
+from policies.models.partners import Category, Intent, Source, or_none
 from policies.rules import retention
 
 # A subset of ISO 8601 durations: whole years, months, weeks, days.
 iso_period = RegexValidator(r"^P(?=\d*[1-9])(\d+Y)?(\d+M)?(\d+W)?(\d+D)?$", _("Write the period like P5Y, P6M, P30D."))
-
-
-class Intent(models.TextChoices):
-    REFERENCE = "reference", _("For reference (a prior, never on a reading list)")
-    READ = "read", _("To be read here")
 
 
 class Procedure(models.Model):
@@ -134,6 +130,13 @@ class ProcedureRule(models.Model):
 
     class Meta:
         ordering = ["priority", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                *(or_none("source"), F("modality"), F("body_part"), F("words"), F("code"), F("scheme")),
+                name="a_line_of_the_procedure_map_is_drawn_once",
+                violation_error_message=_("Another line of the procedure map is for just such studies already."),
+            )
+        ]
 
     def __str__(self):
         asked = filter(None, [str(self.source or ""), self.modality, self.body_part, self.words, self.code])

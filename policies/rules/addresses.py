@@ -19,7 +19,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 USUAL = (range(104, 105), range(2762, 2763), range(443, 444), range(80, 81), range(2575, 2577))
 USUAL += (range(4242, 4243), range(8042, 8043), range(8080, 8081), range(8443, 8444), range(11112, 11120))
 
-A_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,62}\.?)+", re.IGNORECASE)
+A_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
 ENTRY = re.compile(r"(?:\[(?P<six>[^]]+)\](?P<bits>/\d+)?|(?P<host>[^:\[\]]+))(?::(?P<ports>\d+(?:-\d+)?))?")
 TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # NAT64 (RFC 6052): an IPv4 address stands at its end
 

@@ -1,9 +1,9 @@
-"""Who is calling at the DICOM door: known by AE title, by where it calls from, and by the certificate that it shows."""
+"""Who is calling: known by AE title or account, by where it calls from, and by the certificate that it shows."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 FINGERPRINT = 64  # letters of a SHA-256 in hex
@@ -11,12 +11,16 @@ FINGERPRINT = 64  # letters of a SHA-256 in hex
 
 @dataclass(frozen=True)
 class Sender:
-    """One system of a source. What is empty is not asked for; `network` is an address or a network in CIDR form."""
+    """One system of a source: an AE title calls by DICOM, an account by the web.
+
+    What is empty is not asked for; `network` is an address or a network in CIDR form.
+    """
 
     source: str
-    ae_title: str
+    ae_title: str = ""
     network: str = ""
     certificate: str = ""  # a name in it (CN, or DNS name or address of its SAN), or the SHA-256 of all of it
+    account: str = ""  # the user name that a caller by the web signs in with
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Shown:
     address: str
     names: tuple[str, ...] = ()
     fingerprint: str = ""
+    account: str = ""
 
 
 def certificate(text: str) -> str:
@@ -46,20 +51,35 @@ def why_no_network(text: str) -> str:
 
 
 def identify(senders: Sequence[Sender], shown: Shown) -> tuple[str, str]:
-    """The source that is calling, or "" and a sentence that says what did not fit."""
+    """The source that is calling by DICOM, or "" and a sentence that says what did not fit."""
     named = [one for one in senders if one.ae_title == shown.ae_title]
     if not named:
         return "", f"'{shown.ae_title}' is no AE title of an active source."
+    return _among(named, shown, f"'{shown.ae_title}'")
+
+
+def identify_client(clients: Sequence[Sender], shown: Shown) -> tuple[str, str]:
+    """The same of who is calling by the web. A client without an account is known by its certificate alone."""
+    who = f"'{shown.account}'" if shown.account else "Somebody without an account"
+    named = [one for one in clients if (one.account == shown.account if one.account else _has_shown(one, shown))]
+    if not named:
+        certified = " by its account or its certificate" if shown.fingerprint else ""
+        return "", f"{who} is no client of an active source{certified}."
+    return _among(named, shown, who)
+
+
+def _among(named: Sequence[Sender], shown: Shown, who: str) -> tuple[str, str]:
+    """Of the senders that go by this name the one that is calling, or why none of them is."""
     near = [one for one in named if _is_from(one, shown)]
     if not near:
-        return "", f"'{shown.ae_title}' called from {shown.address}, which is not its address."
+        return "", f"{who} called from {shown.address}, which is not its address."
     proven = [one for one in near if _has_shown(one, shown)]
     if not proven:
-        return "", _not_proven(near, shown)
+        return "", _not_proven(shown, who)
     best = max(map(_narrowness, proven))
     sources = {one.source for one in proven if _narrowness(one) == best}
     if len(sources) > 1:
-        return "", f"'{shown.ae_title}' from {shown.address} could be two sources. Tell them apart by their addresses."
+        return "", f"{who} from {shown.address} could be two sources. Tell them apart by their addresses."
     return sources.pop(), ""
 
 
@@ -71,9 +91,10 @@ def _is_from(sender: Sender, shown: Shown) -> bool:
     return (mapped or address) in ipaddress.ip_network(sender.network)
 
 
-def _narrowness(sender: Sender) -> tuple[bool, int]:
+def _narrowness(sender: Sender) -> tuple[bool, bool, int]:
     """Who is known by more goes before who is known by less."""
-    return bool(sender.certificate), ipaddress.ip_network(sender.network).prefixlen if sender.network else -1
+    width = ipaddress.ip_network(sender.network).prefixlen if sender.network else -1
+    return bool(sender.account), bool(sender.certificate), width
 
 
 def _has_shown(sender: Sender, shown: Shown) -> bool:
@@ -81,8 +102,8 @@ def _has_shown(sender: Sender, shown: Shown) -> bool:
     return not wanted or wanted == shown.fingerprint or wanted in {name.lower() for name in shown.names}
 
 
-def _not_proven(near: Iterable[Sender], shown: Shown) -> str:
+def _not_proven(shown: Shown, who: str) -> str:
     if not shown.fingerprint:
-        return f"'{shown.ae_title}' showed no certificate, and must show one."
+        return f"{who} showed no certificate, and must show one."
     name = shown.names[0] if shown.names else "nobody"
-    return f"'{shown.ae_title}' showed the certificate of {name}, which is not its own."
+    return f"{who} showed the certificate of {name}, which is not its own."

@@ -39,6 +39,10 @@ class Orders(APIView):
         """Orders, newest first: of one patient, or of those whom a search finds."""
         require_reader(request)
         given = filters(bodies.OrderFilters, request)
+        if given["q"]:
+            audit.looked(request.user, "patients", key=given["q"][:64], verb="search patients")
+        if patient := Patient.objects.filter(pk=given.get("patient")).first():
+            audit.looked(request.user, patient)
         return paged(orders_found(given), ToldOrderSerializer, request, cursor=given["cursor"], by="created_at")
 
     @described("make_order", takes=MADE, gives=ToldOrderSerializer, status=201)
@@ -75,7 +79,8 @@ def generated_order(request: Request) -> Order:
     given = body(GenerateOrderSerializer, request)
     if key := given.get("study"):
         study = queue.get(request.user, key)
-        return ordering.generate(study, given["patient"], procedure=given.get("procedure"), by=request.user)
+        chosen = {name: given[name] for name in ("procedure", "requester") if name in given}
+        return ordering.generate(study, given["patient"], by=request.user, **chosen)
     if "procedure" not in given:
         raise ValidationError({"procedure": ["Name the procedure, or the study that the order is for."]})
     source = given.get("source") and source_named(request, given["source"])
@@ -98,7 +103,9 @@ def source_named(request: Request, key) -> Source:
 def order(request: Request, key) -> Response:
     """One order with its patient."""
     require_reader(request)
-    return Response(represented(key))
+    found = get_object_or_404(bodies.TOLD_ORDERS, pk=key)
+    audit.looked(request.user, found.patient)
+    return Response(ToldOrderSerializer(found).data)
 
 
 @call("POST", takes=bodies.CancelOrder, gives=ToldOrderSerializer)

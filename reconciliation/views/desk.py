@@ -207,8 +207,7 @@ def retry(request: HttpRequest, key) -> HttpResponse:
 def generate(request: HttpRequest, key) -> HttpResponse:
     """A reconciliation order for a chosen patient; it is then the chosen candidate, and nothing is mapped yet."""
     study = queue.get(request.user, key)
-    said = read(Generation(request.POST))
-    order = ordering.generate(study, said["patient"], procedure=said["procedure"], by=request.user)
+    order = ordering.generate(study, by=request.user, **read(Generation(request.POST)))
     if order.awaits_number:
         told = (
             f"Order {order.placer_order_number} placed and chosen. It can be mapped when its accession number is here."

@@ -3,12 +3,23 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from policies import drafts, versions
 from policies.drafts import Wanted
-from policies.models import LedgerLine, MatchingPolicy, PolicyDraft, PolicyVersion, Procedure, RetentionRule
+from policies.models import (
+    Grant,
+    LedgerLine,
+    MatchingPolicy,
+    PolicyDraft,
+    PolicyVersion,
+    Procedure,
+    RetentionRule,
+    SecondPerson,
+)
 from policies.problems import Conflict, Denied
 from reconciliation import tasks
 from tests import make
@@ -142,6 +153,42 @@ def test_what_bars_a_person_bars_them_without_a_form_too(rule, manager, monkeypa
     assert period(rule) == "P1Y"
 
 
+def test_a_grant_that_waits_is_not_given_when_its_giver_may_not_any_more(manager):
+    giver = make.user("giver", grants=[("grant", None, None)])
+    group = Group.objects.create(name="Others")
+    later = timezone.now() + timedelta(days=1)
+    drafts.change(Wanted.of(Grant(group=group, power="release")), by=giver, why="Needed.", effective_from=later)
+    Grant.objects.filter(group__user=giver).delete()
+    PolicyDraft.objects.update(effective_from=timezone.now())
+    tasks.sweep()
+
+    assert not group.grants.exists()
+    assert "may not grant" in PolicyDraft.objects.get().problem
+
+
+def test_a_draft_of_before_approval_was_demanded_needs_it_too(rule, manager, settings):
+    draft = drafts.write(wanted(rule, period="P5Y"), by=manager, why="The law.")
+    settings.POLICY_APPROVAL = ["retentionrule"]
+    drafts.submit(draft, by=manager)
+
+    assert (period(rule), draft.state) == ("P1Y", State.SUBMITTED)
+
+
+def test_who_approves_policy_for_one_source_approves_no_rule_for_others(rule, manager, approval):
+    here, there = make.source(), make.source("Elsewhere")
+    second = make.user("second", grants=[("approve policy", here, None)])
+    for source_id in (None, there.pk):
+        draft = drafts.change(wanted(rule, period="P5Y", source_id=source_id), by=manager, why="The law.")
+        with pytest.raises(Denied, match="of your own sources"):
+            drafts.approve(draft, by=second)
+        drafts.withdraw(draft, by=manager)
+    new = Wanted.of(RetentionRule(name="New", period="P1Y", source=here))
+    draft = drafts.change(new, by=manager, why="The law.")
+    drafts.approve(draft, by=second)
+
+    assert draft.state == State.IN_FORCE
+
+
 def test_a_withdrawn_draft_is_over(rule, manager):
     draft = drafts.write(wanted(rule, period="P5Y"), by=manager, why="The law.")
     drafts.withdraw(draft, by=manager)
@@ -157,3 +204,37 @@ def test_an_automatic_matching_policy_is_approved_by_who_approved_its_draft(mana
     drafts.approve(draft, by=second)
 
     assert MatchingPolicy.objects.get().approved_by == second
+
+
+# --- which kinds wait: a manager says so -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "waits"), [("retentionrule", True), ("", True), ("grant", False)])
+def test_a_rule_says_which_kinds_wait_for_a_second_person(rule, manager, kind, waits):
+    SecondPerson.objects.create(power="set policy", kind=kind)
+    draft = drafts.change(wanted(rule, period="P5Y"), by=manager, why="The law.")
+
+    assert draft.state == (State.SUBMITTED if waits else State.IN_FORCE)
+
+
+def test_a_draft_that_is_older_than_such_a_rule_waits_too(rule, manager):
+    old = drafts.write(wanted(rule, period="P5Y"), by=manager, why="The law.")
+    SecondPerson.objects.create(power="set policy", kind="retentionrule")
+    drafts.submit(old, by=manager)
+
+    assert (period(rule), old.state) == ("P1Y", State.SUBMITTED)
+
+
+def test_such_a_rule_is_taken_away_only_with_a_second_person(manager, second):
+    asking = SecondPerson.objects.create(power="set policy", kind="retentionrule")
+    versions.keep(asking, by=manager)
+    draft = drafts.change(Wanted.of(asking, deleted=True), by=manager, why="It is in the way.")
+    assert SecondPerson.objects.exists()
+
+    drafts.approve(draft, by=second)
+    assert not SecondPerson.objects.exists()
+
+
+def test_a_kind_that_is_none_is_refused():
+    with pytest.raises(ValidationError, match="no such kind"):
+        SecondPerson(power="set policy", kind="weather").full_clean()

@@ -172,6 +172,22 @@ def test_what_needs_approval_waits_and_says_so(rule, manager, settings):
     assert period() == "P5Y"
 
 
+@pytest.mark.parametrize(
+    "said", [{"_rehearse": "1", "_confirmed": "1"}, {"_confirmed": "1"}, {"_saveasnew": "1", "name": "Another"}]
+)
+def test_no_button_that_a_page_does_not_have_goes_round_the_second_person(rule, manager, settings, said):
+    settings.POLICY_APPROVAL = ["retentionrule"]
+    save(manager, rule, period="P5Y", **said)
+
+    assert period() == "P1Y"
+
+
+def test_a_rehearsal_that_is_confirmed_too_saves_nothing(rule, manager):
+    save(manager, rule, period="P5Y", _rehearse="1", _confirmed="1")
+
+    assert period() == "P1Y"
+
+
 def test_a_draft_that_waits_is_shown_on_the_page_of_its_rule(rule, manager):
     save(manager, rule, period="P5Y", draft="on")
 

@@ -43,6 +43,9 @@ def test_what_is_listed_is_called(host, port, found):
         ("127.1", 11113, ["127.0.0.1"], "Write it in full"),
         ("a host", 11113, ["127.0.0.1"], "no host name"),
         ("user@archive.example", 443, ["10.0.0.1"], "no host name"),
+        ("a" * 250 + "!", 443, ["10.0.0.1"], "no host name"),  # answered at once, not after years
+        ("archive..example", 443, ["10.0.0.1"], "no host name"),
+        ("a" * 64 + ".example", 443, ["10.0.0.1"], "no host name"),
     ],
 )
 def test_what_is_not_listed_is_not_called_however_it_is_written(host, port, found, why):

@@ -1,7 +1,7 @@
 import pytest
 
 from policies.rules import senders
-from policies.rules.senders import Sender, Shown, identify
+from policies.rules.senders import Sender, Shown, identify, identify_client
 
 HERE, PRINT = "10.1.2.3", "ab" * 32
 PLAIN = [Sender("A", "CT"), Sender("B", "MR", HERE), Sender("C", "US", "10.1.0.0/16", "us.clinic.example")]
@@ -54,3 +54,44 @@ def test_what_could_be_two_sources_is_neither():
 @pytest.mark.parametrize("text", ["10.1.2.3/24", "10.1.2", "clinic.example", "10.1.2.3-9"])
 def test_what_is_no_network_is_said(text):
     assert senders.why_no_network(text)
+
+
+CLIENTS = [
+    Sender("A", account="api-general"),
+    Sender("B", account="api-clinic", network="10.1.0.0/16", certificate="clinic.example"),
+    Sender("C", certificate=PRINT),
+]
+
+
+@pytest.mark.parametrize(
+    ("shown", "source"),
+    [
+        (Shown("", "192.0.2.1", account="api-general"), "A"),
+        (Shown("", HERE, ("clinic.example",), "cd" * 32, "api-clinic"), "B"),
+        (Shown("", HERE, (), PRINT), "C"),
+        (Shown("", HERE, (), PRINT, "api-general"), "A"),
+    ],
+)
+def test_a_client_is_known_by_its_account_or_else_by_its_certificate(shown, source):
+    assert identify_client(CLIENTS, shown) == (source, "")
+
+
+@pytest.mark.parametrize(
+    ("shown", "why"),
+    [
+        (Shown("", HERE), "Somebody without an account is no client of an active source."),
+        (Shown("", HERE, (), "cd" * 32), "is no client of an active source by its account or its certificate."),
+        (Shown("", HERE, account="api-General"), "'api-General' is no client of an active source."),
+        (Shown("", "192.0.2.1", account="api-clinic"), "'api-clinic' called from 192.0.2.1, which is not its address"),
+        (Shown("", HERE, account="api-clinic"), "'api-clinic' showed no certificate, and must show one."),
+        (Shown("", HERE, ("other.example",), "cd" * 32, "api-clinic"), "the certificate of other.example"),
+    ],
+)
+def test_what_does_not_fit_of_a_client_is_said(shown, why):
+    source, said = identify_client(CLIENTS, shown)
+    assert (source, why in said) == ("", True), said
+
+
+def test_an_account_of_two_sources_is_neither():
+    both = [Sender("A", account="api"), Sender("B", account="api")]
+    assert "could be two sources" in identify_client(both, Shown("", HERE, account="api"))[1]
