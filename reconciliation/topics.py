@@ -272,7 +272,7 @@ def _second(facts: Facts, rules: Rules, day: date) -> Said:
     study = study._replace(category=facts["category"])
     places = [(row.pk, f" → {row.name}") for row in rules(Destination) if row.active] or [(None, "")]
     two, passed = set(), []
-    for row in (row for row in rules(SecondPerson) if row.active):
+    for row in (row for row in rules(SecondPerson) if row.active and row.power != Power.SET_POLICY):
         toward = places if row.power == Power.RELEASE else [(None, "")]
         fits = [where for key, where in toward if scopes.touches(scopes.of(row), study._replace(destination=key))]
         two.update(f"{row.get_power_display()}{where}" for where in fits)
