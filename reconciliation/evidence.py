@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,7 +44,17 @@ def keep(study: Study, file: BinaryIO, *, by: User) -> ConsentEvidence:
 
 
 def path(digest: str) -> Path:
-    return settings.DATA_DIR / "evidence" / digest[:2] / digest[2:4] / digest
+    return folder() / digest[:2] / digest[2:4] / digest
+
+
+def folder() -> Path:
+    return settings.DATA_DIR / "evidence"
+
+
+def files() -> Iterator[Path]:
+    """Everything that lies there, whoever put it: files, and whatever else is no folder."""
+    for here, _, names in os.walk(folder()):
+        yield from (Path(here) / name for name in sorted(names))
 
 
 def judged(data: bytes) -> str:
