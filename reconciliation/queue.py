@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Now
 from django.shortcuts import get_object_or_404
 
@@ -197,6 +197,11 @@ def unreadable(user: User) -> QuerySet[Unreadable]:
     """What could not be read says neither modality nor intent: it is for those who may view all of its source."""
     rows = Unreadable.objects.filter(_of_whole_sources(user, "submission__source"))
     return rows.select_related("submission__source").order_by("-at", "-id")
+
+
+def age_of_unreadable(user: User) -> dict:
+    """How many (`number`), how large (`bytes`), and since when (`oldest`)."""
+    return unreadable(user).aggregate(number=Count("pk"), bytes=Sum("size"), oldest=Min("at"))
 
 
 def _of_whole_sources(user: User, column: str) -> Q:

@@ -31,6 +31,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "approved": expiry.approved(request.user),
         "ended": expiry.ended(request.user)[:ENDED],
         "notes": rejection_notes.acted_on(rejection_notes.untold(request.user)[:SHOWN]),
+        "unread": queue.age_of_unreadable(request.user),
         "holds": keeping.live_holds(request.user),
     }
     return render(request, "reconciliation/expiry.html", found)
