@@ -33,6 +33,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "waiting": [(one, expiry.why_not_agree(one, request.user)) for one in approved if one.waits],
         "ended": expiry.ended(request.user)[:ENDED],
         "notes": rejection_notes.acted_on(rejection_notes.untold(request.user)[:SHOWN]),
+        "unread": queue.age_of_unreadable(request.user),
         "holds": keeping.live_holds(request.user),
     }
     return render(request, "reconciliation/expiry.html", found)
