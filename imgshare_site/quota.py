@@ -41,7 +41,7 @@ def count(user: User, *, weight: int = VIEW) -> None:
 
 
 class Pages:
-    """Counts the pages and pictures of studies; not what an open page asks by itself."""
+    """Counts the pages and pictures of studies, and exports; not what an open page asks by itself."""
 
     def __init__(self, get_response):
         self.get_response = get_response
@@ -51,7 +51,8 @@ class Pages:
 
     def process_view(self, request: HttpRequest, view, args, kwargs) -> HttpResponse | None:
         match = request.resolver_match
-        if "key" not in kwargs or match.app_names or BACKGROUND in request.headers or request.method != "GET":
+        looks = "key" in kwargs and request.method == "GET" and BACKGROUND not in request.headers
+        if match.app_names or not (looks or match.view_name == "ledger_export"):
             return None
         if request.user.is_authenticated:
             try:
@@ -62,9 +63,10 @@ class Pages:
 
 
 class Calls(BaseThrottle):
-    """Counts the REST calls about one thing, and every page of a list after the first."""
+    """Counts the REST calls about one thing, exports, and every page of a list after the first."""
 
     def allow_request(self, request, view) -> bool:
-        if request.method == "GET" and request.user and ("key" in view.kwargs or "cursor" in request.GET):
+        counts = "key" in view.kwargs or "kind" in view.kwargs or "cursor" in request.GET
+        if request.method == "GET" and request.user and counts:
             count(request.user)
         return True

@@ -102,6 +102,9 @@ REAUTHENTICATE_ADMIN_SECONDS = env.int("IMGSHARE_REAUTHENTICATE_ADMIN_SECONDS", 
 REAUTHENTICATE_RELEASE_SECONDS = env.int("IMGSHARE_REAUTHENTICATE_RELEASE_SECONDS", 0)
 VIEWS_PER_MINUTE = env.int("IMGSHARE_VIEWS_PER_MINUTE", 120)
 VIEWS_PER_DAY = env.int("IMGSHARE_VIEWS_PER_DAY", 3000)
+# Lines of one export: above these it needs a reason; above those a permission too, and the ledger has an alert.
+EXPORT_REASON = env.int("IMGSHARE_EXPORT_REASON", 500)
+EXPORT_LARGE = env.int("IMGSHARE_EXPORT_LARGE", 20_000)
 # The hospital's own sign-in by OpenID Connect; off while there is no server.
 OIDC_NAME = env.str("IMGSHARE_OIDC_NAME", "Hospital account")
 OIDC_SERVER = env.str("IMGSHARE_OIDC_SERVER", "")

@@ -74,7 +74,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "quality": ("SRRRAARR", "SMMMMMMM"),
     "ledger_search": ("SMMMMMMM", "SRRRAARR"),
     "ledger_verify": ("SMMMMMMM", "SRRRAARR"),
-    "ledger_export": ("SRRRAARR", "SMMMMMMM"),
+    "ledger_export": ("SRRRAARR", "SRRRAARR"),
     "fhir_consents": ("SAAAAAAA", "SAAAAAAA"),
     "fhir_consents_search": ("SAAAAAAA", "SAAAAAAA"),
     "fhir_consent": ("SNNNNNNN", "SMMMMMMM"),
