@@ -112,6 +112,9 @@ OIDC_CLIENT_ID = env.str("IMGSHARE_OIDC_CLIENT_ID", "")
 OIDC_CLIENT_SECRET = env.str("IMGSHARE_OIDC_CLIENT_SECRET", "")
 OIDC_USER_CLAIM = env.str("IMGSHARE_OIDC_USER_CLAIM", "preferred_username")
 OIDC_GROUPS_CLAIM = env.str("IMGSHARE_OIDC_GROUPS_CLAIM", "")  # empty: groups are given here
+# Its second factor: the `acr` that it must name (empty: its `amr` counts), and whether it is trusted when it says nothing.
+OIDC_ACR = env.list("IMGSHARE_OIDC_ACR", [])
+OIDC_TRUSTED = env.bool("IMGSHARE_OIDC_TRUSTED", True)
 OIDC_CREATE = env.bool("IMGSHARE_OIDC_CREATE", False)  # make an account for whoever the server knows
 
 DEBUG = env.bool("IMGSHARE_DEBUG", False)
@@ -250,8 +253,11 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SESSION_REMEMBER = True  # the cookie lives as long as the session, which has clocks of its own
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
-MFA_FORMS = {"authenticate": "imgshare_site.signing_in.SecondFactorForm"}
-MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_FORMS = {
+    "authenticate": "imgshare_site.signing_in.SecondFactorForm",
+    "authenticate_webauthn": "imgshare_site.signing_in.SecurityKeyForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_ISSUER = "Outside images"
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 USERSESSIONS_ADAPTER = "imgshare_site.signing_in.Sessions"

@@ -176,7 +176,7 @@ def test_the_second_page_of_the_list_keeps_its_filter(lee):
     EmergencyAccess.objects.create(**columns, **reviewed, opened_at=now - timedelta(days=1))
     for minute in range(queue.PAGE + 1):
         EmergencyAccess.objects.create(**columns, opened_at=now - timedelta(minutes=minute))
-    client = signed_in("auditor")
+    client = signed_in(User.objects.get(username="auditor"))
     first = client.get("/emergencies/?open=1").content.decode()
     second = client.get("/emergencies/" + unescape(re.search(r'rel="next" href="([^"]*)"', first)[1])).content.decode()
 
