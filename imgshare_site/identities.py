@@ -26,7 +26,7 @@ class Identities(DefaultSocialAccountAdapter):
         if sociallogin.state.get("process", "login") != "login":
             raise Denied("Accounts are linked by signing in, not here.")
         claims = claims_of(sociallogin)
-        request.session[FACTOR] = second_factor_in(claims)
+        request.session[FACTOR] = request.factor_elsewhere = second_factor_in(claims)
         known = sociallogin.is_existing
         user = sociallogin.user if known else owner(claims)
         with transaction.atomic():
@@ -48,12 +48,17 @@ def claims_of(sociallogin: SocialLogin) -> dict:
 def second_factor_in(claims: dict) -> bool | None:
     """Whether the server says that it asked for more than a password (`amr`, RFC 8176; `acr`); None when it is silent.
 
-    Where the settings name classes, `acr` must be one of them. Else any method that is more than one thing known counts.
+    Where the settings name classes, `acr` must be one of them. Else a method that is more than something known counts.
     """
     if settings.OIDC_ACR:
         return claims.get("acr") in settings.OIDC_ACR
     methods = claims.get("amr")
     return bool(set(map(str, methods)) & MORE_THAN_KNOWN) if isinstance(methods, list) else None
+
+
+def said_of_factor(request: HttpRequest) -> bool | None:
+    """What was said in this sign-in: in this very request, since a session that was another person's is emptied."""
+    return getattr(request, "factor_elsewhere", request.session.get(FACTOR))
 
 
 def asked_elsewhere(request: HttpRequest) -> bool:

@@ -112,7 +112,7 @@ OIDC_CLIENT_ID = env.str("IMGSHARE_OIDC_CLIENT_ID", "")
 OIDC_CLIENT_SECRET = env.str("IMGSHARE_OIDC_CLIENT_SECRET", "")
 OIDC_USER_CLAIM = env.str("IMGSHARE_OIDC_USER_CLAIM", "preferred_username")
 OIDC_GROUPS_CLAIM = env.str("IMGSHARE_OIDC_GROUPS_CLAIM", "")  # empty: groups are given here
-# Its second factor: the `acr` that it must name (empty: its `amr` counts), and whether it is trusted when it says nothing.
+# Its second factor: the `acr` that it must name (empty: its `amr` counts); whether its silence is trusted.
 OIDC_ACR = env.list("IMGSHARE_OIDC_ACR", [])
 OIDC_TRUSTED = env.bool("IMGSHARE_OIDC_TRUSTED", True)
 OIDC_CREATE = env.bool("IMGSHARE_OIDC_CREATE", False)  # make an account for whoever the server knows

@@ -40,10 +40,10 @@ class Accounts(DefaultAccountAdapter):
         return address_of(request)
 
     def login(self, request: HttpRequest, user: User) -> None:
-        said = request.session.get(identities.FACTOR)
+        said = identities.said_of_factor(request)
         with transaction.atomic():
             super().login(request, user)
-            request.session[identities.FACTOR] = said  # a session that was another person's is emptied on the way
+            request.session[identities.FACTOR] = said
             audit.record(user, SIGN_IN, user, detail={"by": ways(request)})
 
     def logout(self, request: HttpRequest) -> None:

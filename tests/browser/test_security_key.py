@@ -13,7 +13,7 @@ PASSWORD = "correct horse battery"
 KEY = {"protocol": "ctap2", "transport": "usb", "hasResidentKey": False, "hasUserVerification": False}
 
 # What a browser answers when nobody touches the key.
-CANCELLED = "navigator.credentials.get = () => Promise.reject(new DOMException('', 'NotAllowedError'))"
+CANCELLED = "() => { navigator.credentials.get = () => Promise.reject(new DOMException('', 'NotAllowedError')) }"
 
 
 @pytest.fixture
