@@ -252,3 +252,10 @@ def imported(text: str, *, by: User, why: str) -> list[PolicyDraft]:
             raise Invalid(" ".join(problems))
         audit.record(by, "import policies", "policies", key="policies", reason=why, detail={"rules": len(written)})
     return written
+
+
+def tried(text: str, *, by: User, why: str) -> None:
+    """Raise what would keep a file from being imported, before anybody is asked to confirm it. Nothing is kept."""
+    with transaction.atomic():
+        imported(text, by=by, why=why)
+        transaction.set_rollback(True)
