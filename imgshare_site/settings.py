@@ -347,6 +347,7 @@ LANGUAGE_CODE = "en-gb"
 TIME_ZONE = env.str("IMGSHARE_TIME_ZONE", "UTC")
 USE_I18N = USE_TZ = True
 LANGUAGES = [("en", "English")]
+FORMAT_MODULE_PATH = ["imgshare_site.formats"]
 
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "staticfiles"
