@@ -124,6 +124,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "admin:orders_feed_read": ("SRRRAARA", "SRRRAARA"),
     "admin:policies_matchingpolicy_rehearsal": ("SRRRNNRN", "SRRRNNRN"),
     "admin:policies_procedurerule_try": ("SRRRAARA", "SRRRAARA"),
+    "admin:policies_source_try": ("SRRRAARA", "SRRRAARA"),
     "admin:policies_consentrule_try": ("SRRRAARA", "SRRRAARA"),
     "admin:policies_policydraft_step": ("SRRRNNRN", "SRRRNNRN"),
     "admin:policies_policyversion_export": ("SRRRAARA", "SRRRAARA"),

@@ -405,9 +405,8 @@ def _opened(peer: Peer, proposals: Sequence[Proposal], idle: Callable[[], None])
     except TimeoutError as problem:
         raise Unreachable(f"{where} does not answer in {peer.connection_timeout:g} seconds.") from problem
     except OSError as problem:
-        raise Unreachable(
-            f"{where} does not answer{' over TLS. It may not speak it' if peer.tls else ''}."
-        ) from problem
+        hint = " Perhaps it does not speak TLS." if peer.tls else ""
+        raise Unreachable(f"{where} does not answer.{hint}") from problem
     except (ValueError, OverflowError) as problem:
         raise _not_valid(peer) from problem
     try:
