@@ -129,6 +129,7 @@ DEEDS = {
     "failed sign-in": Deed(_("sign-in failed"), atna.USER, "E", atna.LOGIN),
     "session ended": Deed(_("session ended"), atna.USER, "E", atna.LOGOUT),
     "many views": _alert(_("looked at very many studies"), atna.RESTRICTED_FUNCTION),
+    "large export": _alert(_("exported very many lines"), atna.RESTRICTED_FUNCTION),
     "link account": _alert(_("account linked"), _USERS),
     "unlink account": _alert(_("account unlinked"), _USERS),
     "set up second factor": _alert(_("second factor set up"), _USERS),

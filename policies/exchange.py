@@ -279,6 +279,13 @@ def imported(text: str, *, by: User, why: str) -> list[PolicyDraft]:
     return written
 
 
+def tried(text: str, *, by: User, why: str) -> None:
+    """Raise what would keep a file from being imported, before anybody is asked to confirm it. Nothing is kept."""
+    with transaction.atomic():
+        imported(text, by=by, why=why)
+        transaction.set_rollback(True)
+
+
 def _make_groups(text: str, *, by: User, why: str) -> None:
     """What is granted in them is asked of whoever imports it, grant by grant."""
     for one in compared(text):

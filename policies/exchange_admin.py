@@ -9,6 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from policies import exchange
 from policies.problems import Denied, Problem
@@ -56,9 +57,11 @@ def import_(model_admin, request: HttpRequest) -> HttpResponse:
         try:
             changes = exchange.compared(text)
             _require_may(request, changes)
+            exchange.tried(text, by=request.user, why=why)
             if "_confirmed" in request.POST:
                 written = exchange.imported(text, by=request.user, why=why)
-                model_admin.message_user(request, _("%s rules were imported.") % len(written))
+                said = ngettext("%s rule was imported.", "%s rules were imported.", len(written))
+                model_admin.message_user(request, said % len(written))
                 return HttpResponseRedirect(reverse("admin:policies_policyversion_changelist"))
             form = FileOfPolicies(initial={"text": text, "why": why})
         except Problem as refusal:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from policies import audit
 from policies.models import AssigningAuthority, AuthorityAlias, Organisation, Source, SourceSystem, StowClient, User
 from policies.recorded import Recorded
+from policies.versioned import Uncut
 
 
 @admin.register(Organisation)
@@ -48,7 +49,7 @@ def _kind(row: models.Model) -> str:
     return f"{name}, {row.get_kind_display()}" if hasattr(row, "get_kind_display") else name
 
 
-class SystemInline(admin.StackedInline):  # each field with a label of its own, which a table has not
+class SystemInline(Uncut, admin.StackedInline):  # each field with a label of its own, which a table has not
     model = SourceSystem
     extra = 0
     fields = [("ae_title", "network", "certificate")]

@@ -43,7 +43,32 @@ class Groups(Recorded, GroupAdmin):
 class Users(Recorded, UserAdmin):
     """Who is no superuser may keep accounts of people who may do no more than themselves, and not their own."""
 
-    list_display = ["username", "first_name", "last_name", "is_active", "is_staff", "last_login"]
+    list_display = ["username", "first_name", "last_name", "in_groups", "is_active", "is_staff", "last_login"]
+    fieldsets = [
+        (None, {"fields": ["username", "password"]}),
+        (_("Who it is"), {"fields": ["first_name", "last_name", "email"]}),
+        (
+            _("What they may do"),
+            {
+                "fields": ["is_active", "groups", "is_staff", "is_superuser"],
+                "description": _(
+                    "A person may do what the grants of their groups say. Whoever leaves is made inactive and not "
+                    "deleted: the ledger names them. 'Staff status' opens the administration, where each sees the "
+                    "pages of their groups. A superuser may set everything and say who is in which group, and still "
+                    "needs a grant to see or release a study."
+                ),
+            },
+        ),
+        (_("Since when"), {"fields": ["last_login", "date_joined"]}),
+    ]
+    readonly_fields = ["last_login", "date_joined"]
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).prefetch_related("groups")
+
+    @admin.display(description=_("groups"))
+    def in_groups(self, person):
+        return ", ".join(group.name for group in person.groups.all())
 
     def get_readonly_fields(self, request, obj=None):
         fixed = tuple(super().get_readonly_fields(request, obj))
@@ -69,6 +94,13 @@ class Users(Recorded, UserAdmin):
         if request.method == "POST" and response.status_code == 302:
             audit.record(request.user, "change password", self.get_object(request, id))
         return response
+
+    def save_model(self, request, obj, form, change):
+        """A closed account is signed in nowhere, and stays so when it is opened again."""
+        super().save_model(request, obj, form, change)
+        for session in UserSession.objects.filter(user=obj) if not obj.is_active else ():
+            audit.record(request.user, "session ended", obj, reason="The account is closed.")
+            session.end()
 
     def save_related(self, request, form, formsets, change):
         super().save_related(request, form, formsets, change)

@@ -5,7 +5,7 @@ They are facts as found, not advice: whoever activates one answers for it.
 
 from django.db import transaction
 
-from policies import audit
+from policies import audit, versions
 from policies.models import Category, Intent, RetentionRule
 
 Clock = RetentionRule.Clock
@@ -135,6 +135,7 @@ def load(*, by) -> list[RetentionRule]:
         for columns in RULES:
             if columns["name"] not in known:
                 rule = RetentionRule.objects.create(active=False, **columns)
+                versions.keep(rule, by=by, why=rule.note)
                 audit.record(by, "add", rule, detail={"new": {name: str(value) for name, value in columns.items()}})
                 made.append(rule)
     return made

@@ -5,9 +5,11 @@ from functools import cache
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.options import BaseModelAdmin
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.contrib.admin.widgets import AdminDateWidget
 from django.core.exceptions import PermissionDenied
+from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -43,7 +45,12 @@ class Why(NotOfTheRule, forms.CharField):
 
 
 class Day(NotOfTheRule, forms.DateField):
-    pass
+    """Today or later: a rule is not put in force for days that are over."""
+
+    def validate(self, value):
+        super().validate(value)
+        if value and value < timezone.localdate():
+            raise forms.ValidationError(_("This day is over. Leave it empty to change the rule at once."))
 
 
 class Only(NotOfTheRule, forms.BooleanField):
@@ -82,7 +89,20 @@ def never_saved(form: type[forms.ModelForm]) -> type[forms.ModelForm]:
     return type(form.__name__, (form,), {"is_valid": lambda self: False})
 
 
-class Versioned(admin.ModelAdmin):
+class Uncut(BaseModelAdmin):
+    """What is pasted into a field comes as it is, and is refused where it cannot be so."""
+
+    def formfield_for_dbfield(self, db_field, request, **kwargs):
+        """A text that is too long is refused with a sentence; the browser would cut what is pasted, and say nothing."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(db_field, models.CharField) and field is not None:
+            field.widget.attrs.pop("maxlength", None)
+        if isinstance(field, forms.SlugField):
+            field.error_messages["invalid"] = _("Use letters, digits, hyphens and underscores, and no blanks.")
+        return field
+
+
+class Versioned(Uncut, admin.ModelAdmin):
     """The pages of what is one of `versions.KINDS`, or has such rows in a table of its own.
 
     What a change would do to studies the site says: its `effects`, `tryout` and `why_silent`.

@@ -73,13 +73,14 @@ class CoercionRule(models.Model):
         return self.name
 
     def clean(self):
+        self.modality = self.modality.strip().upper()
         problems = dict(self._problems())
         if problems:
             raise ValidationError(problems)
 
     def _problems(self):
         if self.how not in self.HOWS.get(self.kind, {self.how}):
-            yield "how", _("This does not go with the kind of the rule.")
+            yield "how", self._what_goes_with_it()
         if self.kind == self.Kind.PREFIX:
             yield from self._problems_of_prefix()
             return
@@ -90,6 +91,10 @@ class CoercionRule(models.Model):
             yield "text", _("Write the label.")
         elif self.kind == self.Kind.LABEL and (barred := why_unwritable(self.attribute, self.text.strip())):
             yield "text", barred.partition(":")[0]
+
+    def _what_goes_with_it(self) -> str:
+        among = ", ".join(f"'{how.label}'" for how in self.How if how in self.HOWS[self.kind])
+        return _("This does not go with the kind of the rule: choose one of %(among)s.") % {"among": among}
 
     def _problems_of_prefix(self):
         if self.attribute:

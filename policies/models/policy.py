@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F
@@ -30,6 +31,9 @@ class Procedure(models.Model):
 
     def __str__(self):
         return f"{self.meaning} ({self.code})"
+
+    def clean(self):
+        self.modality = self.modality.strip().upper()
 
 
 class RetentionRule(models.Model):
@@ -95,6 +99,13 @@ class RetentionRule(models.Model):
     def __str__(self):
         return f"{self.name} ({self.period})"
 
+    def clean(self):
+        self.modality = self.modality.strip().upper()
+        if None not in (self.from_age, self.under) and self.from_age >= self.under:
+            raise ValidationError(
+                {"under": _("No patient is as old as that and younger than this: the rule never fits.")}
+            )
+
 
 class Reason(models.Model):
     """A reason code for saying no; every code means one thing."""
@@ -141,6 +152,9 @@ class ProcedureRule(models.Model):
     def __str__(self):
         asked = filter(None, [str(self.source or ""), self.modality, self.body_part, self.words, self.code])
         return f"{', '.join(asked) or 'everything'}: {self.procedure}"
+
+    def clean(self):
+        self.modality, self.body_part = self.modality.strip().upper(), self.body_part.strip().upper()
 
 
 class MatchingWeight(models.Model):

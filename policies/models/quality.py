@@ -1,5 +1,6 @@
 """What is asked of the record of an outside study, how grave it is, and what follows."""
 
+import re
 import uuid
 
 from django.core.exceptions import ValidationError
@@ -15,6 +16,7 @@ from policies.rules.quality import CHECKS
 CHECK_CODES = [(check.code, check.sentence) for check in CHECKS]
 BINARY = {"OB", "OD", "OF", "OL", "OV", "OW", "UN"}
 MOST_LINES, LONGEST_LINE = 100, 128
+OPEN_BRACKET = re.compile(r"\[[^\]]*$")
 
 
 def a_keyword(text: str) -> None:
@@ -122,6 +124,7 @@ class QualityRule(models.Model):
         return self.code
 
     def clean(self):
+        self.modality = self.modality.strip().upper()
         problems = dict(self._problems())
         if problems:
             raise ValidationError(problems)
@@ -136,6 +139,8 @@ class QualityRule(models.Model):
         given = lines(self.accepted)
         if self.kind in (self.Kind.VALUES, self.Kind.PATTERN) and not given:
             yield "accepted", _("Say what is allowed.")
+        if self.kind == self.Kind.PATTERN and any(OPEN_BRACKET.search(line) for line in given):
+            yield "accepted", _("A [ needs its ], as in [0-9]. Write [[] where the character itself is meant.")
         if len(given) > MOST_LINES or any(len(line) > LONGEST_LINE for line in given):
             yield "accepted", _("At most 100 lines of 128 characters.")
         if self.follows == self.Follows.CORRECT:

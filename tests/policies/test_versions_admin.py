@@ -4,7 +4,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from policies import versions
+from policies import exchange, versions
 from policies.models import Grant, PolicyDraft, PolicyVersion, RetentionRule, User
 from tests import make
 from tests.reconciliation.views.browsing import signed_in, text
@@ -281,3 +281,28 @@ def test_every_kind_of_rule_is_saved_as_versions(manager, kind, said, later):
     assert (second.number, second.made_by, second.why) == (2, manager, "Reviewed.")
     assert {name: second.columns[name] for name in later} == later
     assert "Version 2" in text(browser.get(reverse(f"admin:policies_{kind}_history", args=[first.key])))
+
+
+def test_no_change_is_put_in_force_for_a_day_that_is_over(rule, manager):
+    assert "This day is over" in text(save(manager, rule, period="P5Y", effective_from="2020-01-01"))
+    assert period() == "P1Y"
+    assert not PolicyDraft.objects.exists()
+
+
+def test_a_text_that_is_too_long_is_refused_and_not_cut_by_the_browser(manager):
+    browser = signed_in(manager)
+    address = reverse("admin:policies_source_add")
+
+    assert 'maxlength="16"' not in browser.get(address).content.decode()
+    shown = text(browser.post(address, {"name": "North", "issuer": "NORTH", "ae_title": "NORTHERN_CT_ROOM1"}))
+    assert "Please correct the error" in shown
+
+
+def test_what_keeps_a_file_from_being_imported_is_said_before_it_is_confirmed(rule, manager):
+    file = SimpleUploadedFile("policies.yaml", exchange.exported([RetentionRule]).replace("P1Y", "P3X").encode())
+    shown = text(signed_in(manager).post(reverse("admin:policies_policyversion_import"), {"file": file, "why": "New."}))
+
+    assert "Write the period like" in shown
+    assert "Make 1 change" not in shown
+    assert period() == "P1Y"
+    assert not PolicyDraft.objects.exists()
