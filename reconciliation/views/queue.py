@@ -83,6 +83,7 @@ def _asked(tab: str) -> dict[str, str]:
 @require_GET
 def show(request: HttpRequest) -> HttpResponse:
     chosen = filters(request)
+    searches.remember_list(request)
     words, foreign = searches.recall(request)
     rows = queue.studies(request.user, {**chosen, "q": words})
     rows = rows.select_related("source", "lease_by", "submission").prefetch_related("findings")

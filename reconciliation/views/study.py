@@ -94,6 +94,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
     findings = sorted(study.findings.select_related("overridden_by"), key=lambda one: GRAVEST.index(one.severity))
     found = {
         "study": study,
+        "back": searches.last_list(request),
         "offered": offered,
         "words": WORDS,
         "barred": _barred_throughout(offered),
