@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from policies.models import SecondPerson
 from reconciliation import deletion, expiry, keeping
 from reconciliation.models import Deletion, LegalHold, Study
 from tests import make
@@ -118,3 +119,46 @@ def test_rest_does_what_the_page_does(approver):
     longer = make.rule(name="Trials", period="P15Y", priority=900)
     kept = call(approver, "keep", study.pk, rule=str(longer.pk), reason="A trial").json()
     assert kept["retention"]["name"] == "Trials"
+
+
+# --- a second person -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def waiting():
+    SecondPerson.objects.create(power="delete")
+    return expiry.approve(make.due(), reason="Retention is over", by=make.approver("first"))
+
+
+def test_the_page_shows_what_waits_and_the_second_person_agrees_to_what_they_ticked(waiting, approver):
+    assert "Waits for a second person" in text(approver.get(reverse("expiry")))
+    response = approver.post(reverse("agree-deletions"), {"decision": [waiting.pk]}, follow=True)
+
+    assert "Agreed: 1. They may be taken back until" in text(response)
+    assert str(Deletion.objects.get().seconded_by) == "Approver"
+
+
+def test_the_first_person_is_told_why_they_cannot_agree(waiting):
+    client = Client()
+    client.force_login(make.approver("first"))
+    assert "You approved this yourself" in text(client.get(reverse("expiry")))
+    response = client.post(reverse("agree-deletions"), {"decision": [waiting.pk]}, follow=True)
+
+    assert "Not agreed: You approved this yourself" in text(response)
+    assert Deletion.objects.get().waits
+
+
+def test_over_rest_the_same(waiting, approver):
+    listed = approver.get(reverse("api:approved-deletions")).json()["results"]
+    assert [(one["waits"], one["agreed_by"]) for one in listed] == [(True, None)]
+    stranger = "00000000-0000-0000-0000-000000000000"
+    said = call(approver, "agree-deletions", deletions=[str(waiting.pk), stranger]).json()
+
+    assert [(one["waits"], one["agreed_by"]) for one in said["agreed"]] == [(False, "Approver")]
+    assert said["refused"] == [{"deletion": stranger, "why": "There is no such approval."}]
+
+
+def test_the_study_page_says_that_its_deletion_waits(waiting, approver):
+    page = text(approver.get(reverse("study", args=[waiting.study_id]) + "?expiry"))
+
+    assert "it waits for a second person to agree" in page
