@@ -5,7 +5,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from policies.models import Destination, Grant
+from policies.models import Destination, Grant, SecondPerson
 from reconciliation import deletion, expiry, intake, keeping
 from reconciliation.models import Deletion, LegalHold, RejectionNote, Study
 from tests import hostile, make
@@ -181,3 +181,46 @@ def test_lists_are_narrowed_by_the_whole_grant(limit):
 
     for name in ("expiry", "holds", "approved-deletions"):
         assert client.get(reverse(f"api:{name}")).json()["results"] == [], name
+
+
+# --- a second person -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def waiting():
+    SecondPerson.objects.create(power="delete")
+    return expiry.approve(make.due(), reason="Retention is over", by=make.approver("first"))
+
+
+def test_the_page_shows_what_waits_and_the_second_person_agrees_to_what_they_ticked(waiting, approver):
+    assert "Waits for a second person" in text(approver.get(reverse("expiry")))
+    response = approver.post(reverse("agree-deletions"), {"decision": [waiting.pk]}, follow=True)
+
+    assert "Agreed: 1. They may be taken back until" in text(response)
+    assert str(Deletion.objects.get().seconded_by) == "Approver"
+
+
+def test_the_first_person_is_told_why_they_cannot_agree(waiting):
+    client = Client()
+    client.force_login(make.approver("first"))
+    assert "You approved this yourself" in text(client.get(reverse("expiry")))
+    response = client.post(reverse("agree-deletions"), {"decision": [waiting.pk]}, follow=True)
+
+    assert "Not agreed: You approved this yourself" in text(response)
+    assert Deletion.objects.get().waits
+
+
+def test_over_rest_the_same(waiting, approver):
+    listed = approver.get(reverse("api:approved-deletions")).json()["results"]
+    assert [(one["waits"], one["agreed_by"]) for one in listed] == [(True, None)]
+    stranger = "00000000-0000-0000-0000-000000000000"
+    said = call(approver, "agree-deletions", deletions=[str(waiting.pk), stranger]).json()
+
+    assert [(one["waits"], one["agreed_by"]) for one in said["agreed"]] == [(False, "Approver")]
+    assert said["refused"] == [{"deletion": stranger, "why": "There is no such approval."}]
+
+
+def test_the_study_page_says_that_its_deletion_waits(waiting, approver):
+    page = text(approver.get(reverse("study", args=[waiting.study_id]) + "?expiry"))
+
+    assert "it waits for a second person to agree" in page
