@@ -59,7 +59,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "categorise": ("SMMMMMMM", "SRAARRNN"),
     "prefix": ("SMMMMMMM", "SRAARRNN"),
     "withdraw_consent": ("SMMMMMMM", "SAAAAANN"),
-    "renew_consent": ("SMMMMMMM", "SAAAAANN"),
+    "renew_consent": ("SMMMMMMM", "SRAARRNN"),
     "consent_scan": ("SAAAAANN", "SMMMMMMM"),
     "approve": ("SMMMMMMM", "SAAAAANN"),
     "decline": ("SMMMMMMM", "SAAAAANN"),
