@@ -9,6 +9,7 @@ from allauth.socialaccount.providers.openid_connect import views as oidc
 from allauth.usersessions import views as usersessions
 from django.urls import path
 
+from imgshare_site import again
 from reconciliation.views import sessions
 
 urlpatterns = [
@@ -17,6 +18,8 @@ urlpatterns = [
     path("logout/", sessions.SignOut.as_view(), name="account_logout"),
     path("password/", sessions.PasswordChange.as_view(), name="account_change_password"),
     path("again/", account.reauthenticate, name="account_reauthenticate"),
+    path("again/elsewhere/", again.elsewhere, name="again_elsewhere"),
+    path("again/confirmed/", again.confirmed, name="confirmed"),
     path("second-factor/", mfa.index, name="mfa_index"),
     path("second-factor/code/", mfa.authenticate, name="mfa_authenticate"),
     path("second-factor/again/", mfa.reauthenticate, name="mfa_reauthenticate"),

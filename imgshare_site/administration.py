@@ -4,6 +4,8 @@ from django.contrib import admin
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from reconciliation import topics, tryout, whatif
+
 # By topic, the pages and what each is for. A page that nobody has listed is found by a word of its name, or at the end.
 TOPICS = {
     _("Partners"): {
@@ -76,6 +78,11 @@ class Administration(admin.AdminSite):
     site_header = _("Outside images: administration")
     site_title = _("Outside images")
     index_title = _("Rules and partners")
+
+    # What the pages of rules ask about studies, which the room of the policies does not know.
+    effects = staticmethod(whatif.effects)
+    tryout = tryout.Tryout
+    why_silent = staticmethod(topics.why_silent)
 
     def get_app_list(self, request, app_label=None):
         """As Django gives it for one application; by topic for all of them. What nobody may see stays out."""

@@ -217,6 +217,38 @@ def _problems_of_calls() -> list[str]:
     return found
 
 
+def audit_repository_can_be_told(**kwargs) -> list[CheckMessage]:
+    """Lines would wait for it for ever, or nobody would notice that it is told nothing."""
+    return [
+        Error(
+            f"The audit repository would be told nothing: {problem}.",
+            hint="With IMGSHARE_ATNA_HOST name the PEM files of our certificate, its key, and its authorities.",
+            id="imgshare.E014",
+        )
+        for problem in _problems_of_atna()
+    ]
+
+
+def _problems_of_atna() -> list[str]:
+    files = [f"ATNA_TLS_{name}" for name in TLS_FILES]
+    given = [name for name in files if getattr(settings, name)]
+    if not settings.ATNA_HOST:
+        return [f"{', '.join(f'IMGSHARE_{name}' for name in given)} without IMGSHARE_ATNA_HOST"] if given else []
+    found = [] if given else ["IMGSHARE_ATNA_TLS_CERTIFICATE, _KEY and _AUTHORITIES are not set"]
+    found += _problems_of_tls(files)
+    if not 1 <= settings.ATNA_PORT <= 65535:
+        found.append(f"IMGSHARE_ATNA_PORT={settings.ATNA_PORT} is no port")
+    if settings.ATNA_SECONDS <= 0:
+        found.append(f"IMGSHARE_ATNA_SECONDS={settings.ATNA_SECONDS} gives it no time")
+    if found:
+        return found
+    try:
+        initiator_context(settings.ATNA_TLS_AUTHORITIES, settings.ATNA_TLS_CERTIFICATE, settings.ATNA_TLS_KEY)
+    except OSError as problem:
+        return [f"the files of IMGSHARE_ATNA_TLS_... cannot be used ({problem.strerror or problem})"]
+    return []
+
+
 def messages_fit_through_the_door(**kwargs) -> list[CheckMessage]:
     limits = {"MLLP_CONNECTIONS": 1, "MLLP_MESSAGE_BYTES": SMALLEST_MESSAGE}
     return [
@@ -305,6 +337,7 @@ ALWAYS = [
     waits_are_positive,
     doors_are_encrypted_wholly_or_not,
     messages_fit_through_the_door,
+    audit_repository_can_be_told,
     calls_go_where_they_may,
 ]
 DEPLOY = [secret_key_is_secret, pages_are_encrypted, database_is_a_server, hosts_are_named, staff_needs_a_second_factor]

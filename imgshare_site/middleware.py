@@ -32,6 +32,19 @@ class Whence:
             audit.whence.reset(token)
 
 
+class Bounded:
+    """No address here needs a larger body, and whoever has not signed in can post to some: it is not even read."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if not length.isdigit() or int(length) > settings.LARGEST_BODY:
+            return HttpResponse("This is larger than anything that is taken here.", "text/plain", status=413)
+        return self.get_response(request)
+
+
 class Refusals:
     """Shows a refusal as a page, or as a notice when htmx asks; never as a crash."""
 

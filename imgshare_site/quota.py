@@ -18,6 +18,7 @@ from policies.problems import TooMany
 
 MINUTE, DAY = 60, 24 * 3600
 VIEW, PICTURE = 10, 1  # ten pictures count as one view
+POLLED = {"answers", "deliveries", "told"}  # parts of a page that it asks for every few seconds
 TOO_FAST = "You have opened more studies in a minute than anybody reads. Wait a minute, then go on."
 TOO_MUCH = "You have opened more studies today than one person may. Ask the administrator if your work needs it."
 
@@ -41,7 +42,7 @@ def count(user: User, *, weight: int = VIEW) -> None:
 
 
 class Pages:
-    """Counts the pages and pictures of studies; not what an open page asks by itself."""
+    """Counts the pages and pictures of studies; what an open page asks by itself counts little."""
 
     def __init__(self, get_response):
         self.get_response = get_response
@@ -51,11 +52,12 @@ class Pages:
 
     def process_view(self, request: HttpRequest, view, args, kwargs) -> HttpResponse | None:
         match = request.resolver_match
-        if "key" not in kwargs or match.app_names or BACKGROUND in request.headers or request.method != "GET":
+        if "key" not in kwargs or match.app_names or request.method != "GET":
             return None
         if request.user.is_authenticated:
+            by_itself = BACKGROUND in request.headers and match.view_name in POLLED  # anybody can send the header
             try:
-                count(request.user, weight=PICTURE if match.view_name == "picture" else VIEW)
+                count(request.user, weight=PICTURE if by_itself or match.view_name == "picture" else VIEW)
             except TooMany as problem:
                 return shown(request, problem)
         return None

@@ -84,6 +84,7 @@ ATNA_PORT = env.int("IMGSHARE_ATNA_PORT", 6514)
 ATNA_TLS_CERTIFICATE = env.str("IMGSHARE_ATNA_TLS_CERTIFICATE", "")
 ATNA_TLS_KEY = env.str("IMGSHARE_ATNA_TLS_KEY", "")
 ATNA_TLS_AUTHORITIES = env.str("IMGSHARE_ATNA_TLS_AUTHORITIES", "")
+ATNA_TLS_NAME = env.str("IMGSHARE_ATNA_TLS_NAME", "")  # in the repository's certificate, where it is not the host
 ATNA_SECONDS = env.int("IMGSHARE_ATNA_SECONDS", 10)  # that the repository may take for one answer
 # Anchors of the ledger: a folder on other storage, and people who get one by mail each day.
 ANCHOR_DIR = env.path("IMGSHARE_ANCHOR_DIR", DATA_DIR / "anchors")
@@ -96,6 +97,10 @@ EMAIL_TIMEOUT = 10
 IDLE_SECONDS = env.int("IMGSHARE_IDLE_SECONDS", 15 * 60)
 SESSION_SECONDS = env.int("IMGSHARE_SESSION_SECONDS", 12 * 3600)
 MFA_REQUIRED = env.list("IMGSHARE_MFA_REQUIRED", [])
+# How old the last proof of who somebody is may be, in seconds (0: however old): for grants, second persons,
+# destinations and people in the administration; for releasing and deleting at the desk.
+REAUTHENTICATE_ADMIN_SECONDS = env.int("IMGSHARE_REAUTHENTICATE_ADMIN_SECONDS", 30 * 60)
+REAUTHENTICATE_RELEASE_SECONDS = env.int("IMGSHARE_REAUTHENTICATE_RELEASE_SECONDS", 0)
 VIEWS_PER_MINUTE = env.int("IMGSHARE_VIEWS_PER_MINUTE", 120)
 VIEWS_PER_DAY = env.int("IMGSHARE_VIEWS_PER_DAY", 3000)
 # The hospital's own sign-in by OpenID Connect; off while there is no server.
@@ -107,6 +112,7 @@ OIDC_USER_CLAIM = env.str("IMGSHARE_OIDC_USER_CLAIM", "preferred_username")
 OIDC_GROUPS_CLAIM = env.str("IMGSHARE_OIDC_GROUPS_CLAIM", "")  # empty: groups are given here
 OIDC_CREATE = env.bool("IMGSHARE_OIDC_CREATE", False)  # make an account for whoever the server knows
 
+LARGEST_BODY = 16 << 20  # bytes of a request: a scanned form has 10 MB, a file of policies 8
 DEBUG = env.bool("IMGSHARE_DEBUG", False)
 ALLOWED_HOSTS = env.list("IMGSHARE_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("IMGSHARE_TRUSTED_ORIGINS", [])
@@ -133,6 +139,7 @@ SECRET_KEY = secret_key()
 UID_KEY = env.str("IMGSHARE_UID_KEY", SECRET_KEY)  # new UIDs follow from old ones by it: keep it when the other changes
 
 INSTALLED_APPS = [
+    "imgshare_site.apps.SiteConfig",  # before the others: its qcluster is theirs with a line in the ledger
     "imgshare_site.apps.AdministrationConfig",  # django.contrib.admin with its index by topic
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -156,7 +163,6 @@ INSTALLED_APPS = [
     "policies",  # after the others: it takes pages of theirs out of the administration
     "orders",
     "reconciliation",
-    "imgshare_site.apps.SiteConfig",
 ]
 
 MIDDLEWARE = [
@@ -164,6 +170,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "imgshare_site.middleware.Whence",
+    "imgshare_site.middleware.Bounded",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -172,6 +179,7 @@ MIDDLEWARE = [
     "imgshare_site.sittings.Clock",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "imgshare_site.sittings.SecondFactor",
+    "imgshare_site.again.Again",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -300,7 +308,10 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
-    "ENUM_NAME_OVERRIDES": {"OrderOriginEnum": "orders.models.orders.Order.Origin"},
+    "ENUM_NAME_OVERRIDES": {
+        "OrderOriginEnum": "orders.models.orders.Order.Origin",
+        "PolicyDraftStateEnum": "policies.models.versions.PolicyDraft.State",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

@@ -5,6 +5,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from rest_framework.authtoken.models import TokenProxy
 
 from policies import (  # noqa: F401 - further pages
+    coercion_admin,
     consent_admin,
     drafts_admin,
     grants_admin,

@@ -7,6 +7,7 @@ has not certainly read is sent again.
 import logging
 import os
 import socket
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,6 +26,7 @@ BATCHES = 25  # in one sweep
 SHORTEST_PAUSE, LONGEST_PAUSE = 15, 600  # seconds between two attempts
 KEPT = timedelta(days=7)  # that a row stays after it was sent
 LEASE_SECONDS = 300
+MODALITY_WORKLIST, PATIENT_ROOT = "1.2.840.10008.5.1.4.31", "1.2.840.10008.5.1.4.1.2.1.1"  # FIND, PS3.4 annexes K, C
 
 
 def collector() -> syslog.Collector:
@@ -35,6 +37,7 @@ def collector() -> syslog.Collector:
         Path(settings.ATNA_TLS_KEY),
         Path(settings.ATNA_TLS_AUTHORITIES),
         settings.ATNA_SECONDS,
+        settings.ATNA_TLS_NAME,
     )
 
 
@@ -115,7 +118,10 @@ def _is_import(line: LedgerLine, facts: dict) -> bool:
 
 
 def _participants(line: LedgerLine, deed: deeds.Deed, facts: dict, host: str) -> tuple[atna.Participant, ...]:
-    portal = atna.Participant(settings.AE_TITLE, line.actor, line.actor == audit.PORTAL, atna.APPLICATION, host)
+    title = settings.AE_TITLE
+    if deed.event == atna.APPLICATION_ACTIVITY:
+        return (_process(line, host),)
+    portal = atna.Participant(title, line.actor, line.actor == audit.PORTAL, atna.APPLICATION, host, ae_title=title)
     person = atna.Participant(line.actor_key or line.actor or "unknown", line.actor, True, None, line.address)
     acting = (person,) if line.actor != audit.PORTAL else ()
     if _is_import(line, facts) or deed.event == atna.IMPORT:
@@ -133,8 +139,15 @@ def _participants(line: LedgerLine, deed: deeds.Deed, facts: dict, host: str) ->
     return acting or (portal,)
 
 
+def _process(line: LedgerLine, host: str) -> atna.Participant:
+    """By the number that its machine knows it by (A.5.2.1)."""
+    number, where = line.detail.get("pid") or line.subject_label, line.detail.get("host") or host
+    name = line.subject_label
+    return atna.Participant(str(number), name, False, atna.APPLICATION, where, ae_title=settings.AE_TITLE)
+
+
 def _as(portal: atna.Participant, role: atna.Code) -> atna.Participant:
-    return atna.Participant(portal.user_id, portal.name, portal.requestor, role, portal.address)
+    return replace(portal, role=role)
 
 
 def _objects(line: LedgerLine, deed: deeds.Deed, facts: dict) -> tuple[atna.Object, ...]:
@@ -143,7 +156,11 @@ def _objects(line: LedgerLine, deed: deeds.Deed, facts: dict) -> tuple[atna.Obje
         return (atna.log(f"urn:{settings.AE_TITLE}:ledger", details),)
     if deed.event in (atna.USER, atna.APPLICATION_ACTIVITY):
         return ()
-    found = []
+    if deed.event == atna.ALERT:
+        about = f"{deeds.words(line.verb)}. {line.reason}".strip()
+        found = [atna.subject(line.subject_label or line.subject, line.subject, about, details)]
+    else:
+        found = []
     if facts.get("uid"):
         numbers = {"accession_number": facts.get("accession_number", ""), "instances": facts.get("instances", 0)}
         found.append(atna.study(facts["uid"], **numbers, details=details))
@@ -152,5 +169,7 @@ def _objects(line: LedgerLine, deed: deeds.Deed, facts: dict) -> tuple[atna.Obje
         found.append(atna.patient(number, facts.get("patient_name", ""), () if found else details))
     if deed.event == atna.QUERY:
         query = line.detail.get("query") or line.subject_label
-        found.append(atna.Object(line.subject, atna.SOP_CLASS, 2, 24, query=query.encode(), details=tuple(details)))
-    return tuple(found) or (atna.Object(line.subject_label or line.subject, atna.URI_ID, 2, 13, line.subject),)
+        asked = MODALITY_WORKLIST if line.verb == "look up" else PATIENT_ROOT
+        found.append(atna.Object(asked, atna.SOP_CLASS, 2, 24, query=query.encode(), details=tuple(details)))
+    about = atna.Object(line.subject_label or line.subject, atna.URI_ID, 2, 13, line.subject, details=tuple(details))
+    return tuple(found) or (about,)

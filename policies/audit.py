@@ -2,19 +2,23 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import DatabaseError, models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from policies.models import AuditMessage, LedgerAnchor, LedgerHead, LedgerLine
+from policies.models import AuditMessage, LedgerAnchor, LedgerHead, LedgerLine, User
+from policies.problems import Invalid
 
+log = logging.getLogger(__name__)
 PORTAL = "the portal"  # the actor of what no person did
+LONGEST_REASON = 4000
 LOOK = "look at"
 LOOKS_APART = timedelta(minutes=15)  # one line a person and thing: a study has thousands of pictures
 STRIDE = 20_000  # lines checked in one step
@@ -26,8 +30,11 @@ def record(
 ) -> LedgerLine:
     """Add one line. Call it last in the transaction: it holds the head of the chain until the commit.
 
+    Raises `Invalid` for a reason of a person that is longer than anybody reads: what is here stays here.
     A model that has `audited()` says there of which study and patient it is, in the words of AuditMessage.facts.
     """
+    if isinstance(by, User) and len(reason) > LONGEST_REASON:
+        raise Invalid(f"Say it in at most {LONGEST_REASON} characters.")
     kind, subject_key, label = _named(subject, key)
     facts = subject.audited() if hasattr(subject, "audited") else {}
     with transaction.atomic(savepoint=False):  # if it fails, the deed does not stand either
@@ -122,6 +129,20 @@ def verify(*, told: Callable[[int], None] = lambda line: None) -> str:
         walked = walk(walked.line)
         told(walked.line)
     return walked.problem
+
+
+def found(by, problem: str, *, line: int) -> None:
+    """Note what a look along the whole chain came to; a break is an alert, and told even if the chain takes no line."""
+    verb = "find ledger broken" if problem else "verify ledger"
+    if problem:
+        log.error("The ledger is broken: %s", problem)
+    try:
+        with transaction.atomic():
+            record(by, verb, "ledger", key="ledger", reason=problem, detail={"line": line})
+    except DatabaseError:
+        if not problem:
+            raise
+        log.exception("The ledger is so broken that it takes no line about it")
 
 
 def walk(after: int, *, limit: int = STRIDE) -> Walked:

@@ -200,3 +200,9 @@ def why_not_pass_on(user: User, grant: Grant, *, taking_back: bool = False) -> s
     if any(scopes.within(given, scopes.of(one)) for one in giving + passing):
         return ""
     return f"You may pass on the power to {DEEDS[grant.power]} only within your own scope and time."
+
+
+def why_not_regrant(user: User, before: Grant | None, after: Grant | None) -> str:
+    """Say why `user` may not make the one grant the other (None: there is none), or ""."""
+    barred = before and why_not_pass_on(user, before, taking_back=True)
+    return barred or (after and why_not_pass_on(user, after)) or ""

@@ -1,8 +1,9 @@
 """What managers add to RAD-61, as they have written it."""
 
-from policies import quality
+from policies import quality, versions
 from policies.models import Category, CoercionRule, Source
 from policies.rules.amendments import Amendment
+from policies.versions import Rules
 
 
 def amendment(row: CoercionRule) -> Amendment:
@@ -22,15 +23,16 @@ def amendment(row: CoercionRule) -> Amendment:
     )
 
 
-def amendments() -> list[Amendment]:
-    """Labels and whose value wins, and the corrections of the record quality rules."""
-    rows = CoercionRule.objects.filter(active=True).exclude(kind=CoercionRule.Kind.PREFIX)
-    return [*map(amendment, rows), *quality.corrections()]
+def amendments(among: Rules = versions.now) -> list[Amendment]:
+    """Labels and whose value wins, and the corrections of the record quality rules; also those out of use."""
+    rows = (row for row in among(CoercionRule) if row.kind != CoercionRule.Kind.PREFIX)
+    return [*map(amendment, rows), *quality.corrections(among)]
 
 
-def prefix(source: Source, category: str) -> CoercionRule | None:
+def prefix(source: Source, category: str, among: Rules = versions.now) -> CoercionRule | None:
     """The rule under whose prefix studies of this source and category are imported; the first by priority."""
     if category != Category.TELERADIOLOGY:
         return None
-    rows = CoercionRule.objects.filter(source=source, kind=CoercionRule.Kind.PREFIX, category=category, active=True)
-    return rows.order_by("priority", "name").first()
+    mine = (row for row in among(CoercionRule) if row.active and row.kind == CoercionRule.Kind.PREFIX)
+    fitting = (row for row in mine if (row.source_id, row.category) == (source.pk, category))
+    return min(fitting, key=lambda row: (row.priority, row.name), default=None)

@@ -80,6 +80,7 @@ DEEDS = {
     "read ledger": Deed(_("ledger read"), atna.AUDIT_LOG_USED, "R"),
     "export ledger": Deed(_("ledger exported"), atna.AUDIT_LOG_USED, "R"),
     "verify ledger": Deed(_("ledger verified"), atna.AUDIT_LOG_USED, "R"),
+    "find ledger broken": _alert(_("ledger found broken"), atna.OBJECT_SECURITY),
     "anchor": Deed(_("ledger anchored"), atna.AUDIT_LOG_USED, "R"),
     # patients and orders
     "register": _patient(_("patient registered"), "C"),
@@ -112,9 +113,14 @@ DEEDS = {
     "lift hold": _study(_("may be deleted again")),
     "propose deletion": _study(_("deletion proposed")),
     "approve deletion": _study(_("deletion approved")),
+    "agree to deletion": _study(_("deletion agreed to")),
     "take back deletion": _study(_("deletion taken back")),
     "stop deletion": _study(_("deletion stopped")),
     "archives to tell": _study(_("archives still to be told"), "R"),
+    "tell archive": _sent(_("archive told that it is over")),
+    "archive refuses note": _sent(_("note refused by the archive")),
+    "tell archive again": _sent(_("archive told again"), "R"),
+    "tell archive by hand": _study(_("archive told by hand"), "R"),
     "expire": Deed(_("expired"), atna.STUDY_DELETED, "D"),
     "delete": Deed(_("deleted"), atna.STUDY_DELETED, "D"),
     # people and policy

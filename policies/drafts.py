@@ -12,15 +12,17 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from policies import audit, authority, versions
-from policies.models import PolicyDraft, Power, Source, User
-from policies.problems import Conflict, Denied
+from policies.models import Grant, PolicyDraft, Power, SecondPerson, Source, User
+from policies.problems import Conflict, Denied, Invalid
 
 State = PolicyDraft.State
 WAITING = (State.DRAFT, State.SUBMITTED, State.APPROVED)
 
 # What else bars somebody from a change of a kind of rule: who, the row as it is, the row as it would be; or "".
 # Restored versions, files and drafts of others come by here too, where no form is.
-BARS: dict[type[models.Model], Callable[[User, models.Model | None, models.Model | None], str]] = {}
+BARS: dict[type[models.Model], Callable[[User, models.Model | None, models.Model | None], str]] = {
+    Grant: authority.why_not_regrant
+}
 
 
 class Wanted(NamedTuple):
@@ -43,8 +45,15 @@ class Wanted(NamedTuple):
 
 
 def needs_approval(model: type[models.Model]) -> bool:
-    """Whether rules of this kind change only with the approval of a second person."""
-    return model._meta.model_name in settings.POLICY_APPROVAL
+    """Whether rules of this kind change only with the approval of a second person.
+
+    The settings say so, or a rule does; who would take such a rule away needs a second person for that, too.
+    """
+    name = model._meta.model_name
+    if name in settings.POLICY_APPROVAL:
+        return True
+    asking = SecondPerson.objects.filter(power=Power.SET_POLICY, active=True)
+    return (asking if model is SecondPerson else asking.filter(kind__in=["", name])).exists()
 
 
 def write(wanted: Wanted, *, by: User, why: str, effective_from: datetime | None = None) -> PolicyDraft:
@@ -75,16 +84,11 @@ def change(wanted: Wanted, *, by: User, why: str, effective_from: datetime | Non
 def submit(draft: PolicyDraft, *, by: User) -> None:
     if barred := _why_barred(draft, by):
         raise Denied(barred)
-    needed = draft.needs_approval or _of_a_kind_that_needs_it(draft)  # which it may not have been when it was written
-    to = State.SUBMITTED if needed else State.APPROVED
-    _move(draft, "submit", State.DRAFT, to, by=by, problem="", needs_approval=needed)
+    wants = draft.needs_approval or needs_approval(versions.model_of(draft.kind))  # it may be older than the rule
+    to = State.SUBMITTED if wants else State.APPROVED
+    _move(draft, "submit", State.DRAFT, to, by=by, problem="", needs_approval=wants)
     if draft.state == State.APPROVED and _is_due(draft):
         apply(draft, by=by)
-
-
-def _of_a_kind_that_needs_it(draft: PolicyDraft) -> bool:
-    model = versions.model_of(draft.kind)
-    return model is not None and needs_approval(model)
 
 
 def _why_barred(draft: PolicyDraft, by: User) -> str:
@@ -102,6 +106,16 @@ def approve(draft: PolicyDraft, *, by: User) -> None:
     _move(draft, "approve", State.SUBMITTED, State.APPROVED, by=by, approved_by=by, approved_at=timezone.now())
     if _is_due(draft):
         apply(draft, by=by)
+
+
+def decline(draft: PolicyDraft, *, by: User, reason: str) -> None:
+    """The second person's no: it is a draft again, and says why to whoever wrote it."""
+    if barred := why_not_approve(draft, by):
+        raise Denied(barred)
+    if not reason.strip():
+        raise Invalid("Say why it is declined: whoever wrote it reads that.")
+    said = f"{by} declined it: {reason.strip()}"
+    _move(draft, "refuse", State.SUBMITTED, State.DRAFT, by=by, reason=reason.strip(), problem=said)
 
 
 def withdraw(draft: PolicyDraft, *, by: User) -> None:
@@ -131,12 +145,12 @@ def _sources(draft: PolicyDraft) -> set[uuid.UUID | None]:
     return {uuid.UUID(found) if (found := columns.get("source_id")) else None for columns in said} or {None}
 
 
-def _move(draft: PolicyDraft, verb: str, origin: str, to: str, *, by: User, **columns) -> None:
+def _move(draft: PolicyDraft, verb: str, origin: str, to: str, *, by: User, reason: str = "", **columns) -> None:
     with transaction.atomic():
         if not PolicyDraft.objects.filter(pk=draft.pk, state=origin).update(state=to, **columns):
             draft.refresh_from_db()
             raise Conflict(f"This draft is {draft.get_state_display().lower()} by now. Look at it again.")
-        audit.record(by, f"{verb} draft", draft, reason=draft.why)
+        audit.record(by, f"{verb} draft", draft, reason=reason or draft.why)
     draft.refresh_from_db()
 
 
@@ -207,6 +221,11 @@ def _save(row: models.Model) -> None:
     else:
         names = versions.columns_of(row)
         row.save(update_fields=[field.name for field in row._meta.concrete_fields if field.attname in names])
+
+
+def wanted(draft: PolicyDraft) -> Wanted:
+    """What a draft says, as it was wanted."""
+    return Wanted(versions.model_of(draft.kind), draft.key, draft.columns, draft.title)
 
 
 def differences(draft: PolicyDraft) -> list[versions.Difference]:

@@ -14,10 +14,20 @@ from policies import drafts, exchange_admin, versions
 from policies.models import PolicyDraft, PolicyVersion
 from policies.problems import Problem
 from policies.recorded import LookedAt
-from policies.versioned import Versioned, may
+from policies.versioned import may
 
 State = PolicyDraft.State
-STEPS = {"submit": drafts.submit, "approve": drafts.approve, "withdraw": drafts.withdraw}
+STEPS = {
+    "submit": drafts.submit,
+    "approve": drafts.approve,
+    "decline": drafts.decline,
+    "withdraw": drafts.withdraw,
+}
+OFFERED = {
+    State.DRAFT: ["submit", "withdraw"],
+    State.SUBMITTED: ["approve", "decline", "withdraw"],
+    State.APPROVED: ["withdraw"],
+}
 
 
 def name_of(kind: str) -> str:
@@ -68,17 +78,19 @@ class PolicyDrafts(LookedAt):
         draft = self.get_object(request, object_id)
         context = {}
         if draft:
-            waits = draft.state in drafts.WAITING and versions.model_of(draft.kind) in Versioned.touching
-            wanted = [_wanted(draft)] if waits else []
-            rehearsing = wanted and "rehearse" in request.GET
+            model = versions.model_of(draft.kind)
+            wanted = [drafts.wanted(draft)] if model and draft.state in drafts.WAITING else []
+            silent = self.admin_site.why_silent(model) if wanted else ""
+            rehearsing = wanted and not silent and "rehearse" in request.GET
             context = {
                 "draft": draft,
                 "deleted": draft.columns is None,
                 "differences": drafts.differences(draft),
                 "rule": page_of(draft.kind, draft.key) if draft.based_on else "",
-                "steps": _offered(request, draft),
-                "found": Versioned.effects(request, wanted, past=True) if rehearsing else None,
-                "rehearses": bool(wanted),
+                "steps": offered(request, draft),
+                "found": self.admin_site.effects(request, wanted, past=True) if rehearsing else None,
+                "rehearses": bool(wanted) and not silent,
+                "silent": silent,
             }
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
 
@@ -87,9 +99,10 @@ class PolicyDrafts(LookedAt):
         if request.method != "POST" or not self.has_view_permission(request) or verb not in STEPS:
             raise PermissionDenied
         try:
-            if barred := _why_not(request, draft, verb):
+            if barred := why_not(request, draft, verb):
                 raise Problem(barred)
-            STEPS[verb](draft, by=request.user)
+            said = {"reason": request.POST.get("reason", "")} if verb == "decline" else {}
+            STEPS[verb](draft, by=request.user, **said)
         except Problem as refusal:
             self.message_user(request, str(refusal), messages.ERROR)
         else:
@@ -101,22 +114,14 @@ class PolicyDrafts(LookedAt):
         return HttpResponseRedirect(reverse("admin:policies_policydraft_change", args=[draft.pk]))
 
 
-def _wanted(draft: PolicyDraft) -> drafts.Wanted:
-    return drafts.Wanted(versions.model_of(draft.kind), draft.key, draft.columns, draft.title)
-
-
-def _offered(request, draft: PolicyDraft) -> dict[str, str]:
+def offered(request, draft: PolicyDraft) -> dict[str, str]:
     """The steps that the state of a draft allows, each with why this person may not take it."""
-    verbs = {
-        State.DRAFT: ["submit", "withdraw"],
-        State.SUBMITTED: ["approve", "withdraw"],
-        State.APPROVED: ["withdraw"],
-    }
-    return {verb: _why_not(request, draft, verb) for verb in verbs.get(draft.state, [])}
+    return {verb: why_not(request, draft, verb) for verb in OFFERED.get(draft.state, [])}
 
 
-def _why_not(request, draft: PolicyDraft, verb: str) -> str:
-    if verb == "approve":
+def why_not(request, draft: PolicyDraft, verb: str) -> str:
+    """Say why this person may not take the step, or "". The pages and the REST calls ask the same."""
+    if verb in ("approve", "decline"):
         return drafts.why_not_approve(draft, request.user)
     model = versions.model_of(draft.kind)
     if model is None or not may(request, "change", model):

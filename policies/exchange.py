@@ -1,11 +1,14 @@
 """All rules as one YAML file that people can review: written with names, read back as changes to be looked at first."""
 
 from collections.abc import Iterable
+from datetime import date
 from itertools import chain
+from math import isfinite
 from typing import Any, NamedTuple
 
 import yaml
-from django.core.exceptions import ValidationError
+from django.contrib.auth.models import Group
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import models, transaction
 
 from policies import audit, drafts, versions
@@ -15,8 +18,9 @@ from policies.problems import Invalid
 from policies.versions import KINDS, Difference
 
 HEAD = """\
-# The policies of the portal. Rules point to each other by name; a rule without a name has an id.
+# The policies of the portal. Rules point to each other by name; a rule without a name is known by what it is for.
 # A kind that stands here is complete: a rule that is left out is removed. A kind that is left out stays as it is.
+# A group that is not there is made by the import, without people. Accounts and their passwords are not in this file.
 # Approvals are not in this file: whoever imports it signs for it.
 """
 LARGEST = 2_000_000  # characters
@@ -45,14 +49,14 @@ def name_of(model: type[models.Model]) -> str:
 
 
 def natural(model: type[models.Model]) -> tuple[str, ...]:
-    """The fields by which people tell its rows apart; its key where there are none."""
+    """The fields by which people tell its rows apart."""
     for field in model._meta.concrete_fields:
         if field.unique and not field.primary_key and not field.null:
             return (field.name,)
     for constraint in model._meta.constraints:
         if isinstance(constraint, models.UniqueConstraint) and constraint.condition is None:
             return constraint.fields or _named_in(constraint.expressions)
-    return (model._meta.pk.name,)
+    raise ImproperlyConfigured(f"Nothing tells the rows of {model.__name__} apart: give it a unique constraint.")
 
 
 def _named_in(expressions: Iterable[models.F | models.Expression]) -> tuple[str, ...]:
@@ -148,11 +152,24 @@ def _row(loader: yaml.SafeLoader, model: type[models.Model], node: yaml.Node) ->
     for name, _value in pairs:
         if name.value not in fields:
             raise Invalid(f"Line {_line(name)}: a {model._meta.verbose_name} has no '{name.value}'.")
-    values = {name.value: loader.construct_object(value, deep=True) for name, value in pairs}
+    values = {name.value: _plain(loader, value) for name, value in pairs}
     for name in natural(model):
         if name not in values:
             raise Invalid(f"Line {_line(node)}: this {model._meta.verbose_name} does not say its '{name}'.")
     return Row(_line(node), values, {name.value: _line(name) for name, _value in pairs})
+
+
+def _plain(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+    try:
+        return loader.construct_object(node, deep=True)
+    except (ValueError, TypeError, OverflowError, yaml.constructor.ConstructorError):
+        raise Invalid(f"Line {_line(node)}: this is no value.") from None
+
+
+def _fits(field: models.Field, said: Any) -> bool:
+    """Whether a column can hold it: one word or number, or a list of them where it is a list."""
+    parts = said if isinstance(said, list) and isinstance(field, models.JSONField) else [said]
+    return all(isinstance(one, str | int | date | None) or (isinstance(one, float) and isfinite(one)) for one in parts)
 
 
 def compared(text: str) -> list[Change]:
@@ -164,7 +181,9 @@ def compared(text: str) -> list[Change]:
         if model in rows:
             changes += reading.changes(model)
             removed = [*reading.removed(model), *removed]
-    return [*changes, *removed]
+    groups = [Wanted.of(group) for group in reading.groups.values()]
+    added = [Change("added", one, versions.differences(Group, None, one.columns)) for one in groups]
+    return [*added, *changes, *removed]
 
 
 class _Reading:
@@ -174,6 +193,7 @@ class _Reading:
         self.rows = rows
         self.here: dict[type[models.Model], dict[str, models.Model]] = {}
         self.made: dict[type[models.Model], dict[str, models.Model]] = {}
+        self.groups: dict[str, Group] = {}  # that are named and not here
 
     def changes(self, model: type[models.Model]) -> list[Change]:
         found = []
@@ -212,6 +232,8 @@ class _Reading:
         if field.remote_field:
             return None if said is None else self._target(field, said, line)
         try:
+            if not _fits(field, said):
+                raise ValueError
             return field.to_python(said)
         except (ValidationError, TypeError, ValueError):
             raise Invalid(f"Line {line}: '{said}' is no {field.verbose_name}.") from None
@@ -222,6 +244,8 @@ class _Reading:
         among = self.made[model] if model in self.made else self._here(model)
         if found := among.get(_spelled(values)):
             return found
+        if model is Group and isinstance(said, str) and 0 < len(said) <= 150:
+            return self.groups.setdefault(said, Group(name=said))
         raise Invalid(f"Line {line}: there is no {model._meta.verbose_name} '{', '.join(map(str, values))}'.")
 
     def _here(self, model: type[models.Model]) -> dict[str, models.Model]:
@@ -247,6 +271,7 @@ def imported(text: str, *, by: User, why: str) -> list[PolicyDraft]:
     if not why.strip():
         raise Invalid("Say why the policies are imported.")
     with transaction.atomic():
+        _make_groups(text, by=by, why=why)
         written = [drafts.change(one.wanted, by=by, why=why) for one in compared(text)]
         if problems := [f"{draft.title}: {draft.problem}" for draft in written if draft.problem]:
             raise Invalid(" ".join(problems))
@@ -259,3 +284,10 @@ def tried(text: str, *, by: User, why: str) -> None:
     with transaction.atomic():
         imported(text, by=by, why=why)
         transaction.set_rollback(True)
+
+
+def _make_groups(text: str, *, by: User, why: str) -> None:
+    """What is granted in them is asked of whoever imports it, grant by grant."""
+    for one in compared(text):
+        if one.wanted.model is Group:
+            audit.record(by, "add", Group.objects.create(name=one.wanted.title), reason=why)

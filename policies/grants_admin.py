@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from policies import authority, drafts
+from policies import authority, versions
 from policies.models import Grant, SecondPerson, User
 from policies.recorded import Recorded
 
@@ -24,8 +24,7 @@ class GrantForm(forms.ModelForm):
         super()._post_clean()
         if self.errors or not self.has_changed():
             return
-        barred = before and authority.why_not_pass_on(self.by, before, taking_back=True)
-        if barred := barred or authority.why_not_pass_on(self.by, self.instance):
+        if barred := authority.why_not_regrant(self.by, before, self.instance):
             self.add_error(None, barred)
 
 
@@ -113,11 +112,25 @@ def _asked_by(user: User) -> type[GrantForm]:
     return type("GrantForm", (GrantForm,), {"by": user})
 
 
+class SecondPersonForm(forms.ModelForm):
+    kind = forms.ChoiceField(
+        label=SecondPerson._meta.get_field("kind").verbose_name,
+        required=False,
+        help_text=SecondPerson._meta.get_field("kind").help_text,
+        choices=lambda: [("", _("every kind")), *sorted((one._meta.model_name, _named(one)) for one in versions.KINDS)],
+    )
+
+
+def _named(model) -> str:
+    return str(model._meta.verbose_name).capitalize()
+
+
 @admin.register(SecondPerson)
 class SecondPersons(Recorded):
     """Where two must agree."""
 
-    list_display = ["power", "source", "destination", "modality", "intent", "category", "active"]
+    form = SecondPersonForm
+    list_display = ["power", "kind", "source", "destination", "modality", "intent", "category", "active"]
     list_filter = ["power", "active", "source"]
     list_select_related = True
     fieldsets = [
@@ -126,19 +139,14 @@ class SecondPersons(Recorded):
             {
                 "fields": ["power", "active"],
                 "description": _(
-                    "One person asks, a second, different person who holds the same power approves or declines. "
-                    "What is left empty below limits nothing; one rule that fits is enough."
+                    "One person asks or does, a second, different person who holds the same power agrees or declines. "
+                    "What is left empty below limits nothing; one rule that fits is enough. "
+                    "Overrides: a study in which something was overridden is released when somebody else, who may "
+                    "override too, takes part. Setting policy: a change waits as a draft until somebody else, who "
+                    "may approve policy, approves it; so do changes of this list, while such a rule is in force."
                 ),
             },
         ),
         SCOPE,
+        (_("For setting policy"), {"fields": ["kind"]}),
     ]
-
-
-def _why_not_change(by: User, before: Grant | None, after: Grant | None) -> str:
-    """For what passes no form: what is restored, waits as a draft, or stands in a file."""
-    barred = before and _why_not_take_back(by, before)
-    return barred or (after and authority.why_not_pass_on(by, after)) or ""
-
-
-drafts.BARS[Grant] = _why_not_change

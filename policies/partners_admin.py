@@ -6,7 +6,6 @@ from django.contrib.admin.templatetags.admin_urls import admin_urlname
 from django.db import models
 from django.urls import reverse
 from django.utils.html import format_html_join
-from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
 
 from policies import audit
@@ -40,7 +39,7 @@ class Organisations(Recorded):
         kinds = [one for one in Organisation._meta.related_objects if admin.site.is_registered(one.related_model)]
         rows = [row for one in kinds for row in one.related_model.objects.filter(**{one.field.name: organisation})]
         lines = [(reverse(admin_urlname(row._meta, "change"), args=[row.pk]), row, _kind(row)) for row in rows]
-        return format_html_join(mark_safe("<br>"), '<a href="{}">{}</a> ({})', lines) or "-"
+        return format_html_join("", '<div><a href="{}">{}</a> ({})</div>', lines) or "-"
 
 
 def _kind(row: models.Model) -> str:
@@ -65,7 +64,7 @@ class ClientForm(forms.ModelForm):
         return account
 
 
-class ClientInline(admin.StackedInline):
+class ClientInline(Uncut, admin.StackedInline):
     model = StowClient
     form = ClientForm
     extra = 0

@@ -1,9 +1,11 @@
 """The rules of record quality as managers have written them."""
 
+from policies import versions
 from policies.models import QualityRule
 from policies.models.quality import lines, pairs
 from policies.rules import amendments, quality
 from policies.rules.amendments import Amendment
+from policies.versions import Rules
 
 
 def rule(row: QualityRule) -> quality.Rule:
@@ -42,8 +44,8 @@ def correction(row: QualityRule) -> Amendment:
     )
 
 
-def corrections() -> list[Amendment]:
-    return [correction(row) for row in QualityRule.objects.filter(follows=QualityRule.Follows.CORRECT, active=True)]
+def corrections(among: Rules = versions.now) -> list[Amendment]:
+    return [correction(row) for row in among(QualityRule) if row.follows == QualityRule.Follows.CORRECT]
 
 
 def segregating() -> set[str]:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from time import monotonic
 from typing import NamedTuple
 
 from django.db import connection
@@ -18,7 +19,8 @@ from policies.models import LedgerHead, LedgerLine, User
 from policies.problems import Invalid
 
 PAGE = 50
-WINDOW = 100_000  # lines that are read for free words before a page is shown
+WINDOW = 100_000  # lines that are looked through at first; each further stretch is twice as long
+ENOUGH = 0.07  # seconds after which no further stretch, which takes twice as long, is looked through for a page
 SKEW = 1_000  # lines that the clocks of two machines may have put out of order
 BATCH = 2_000  # lines of an export read at once
 MOST_PEOPLE = 50  # that a part of a name may mean
@@ -77,7 +79,7 @@ def day(text: str) -> date | None:
 
 def lines(asked: Asked) -> QuerySet[LedgerLine]:
     """The lines asked for, newest first."""
-    rows = LedgerLine.objects.order_by("-id")
+    rows = _between(LedgerLine.objects.order_by("-id"), asked)
     if asked.verb:
         rows = rows.filter(verb=asked.verb)
     if asked.actor:
@@ -90,7 +92,7 @@ def lines(asked: Asked) -> QuerySet[LedgerLine]:
         rows = rows.filter(address=asked.address)
     if asked.words:
         rows = _holding(rows, asked.words)
-    return _between(rows, asked)
+    return rows
 
 
 def _by(name: str) -> Q:
@@ -111,17 +113,27 @@ def _holding(rows: QuerySet[LedgerLine], words: str) -> QuerySet[LedgerLine]:
 
 
 def _between(rows: QuerySet[LedgerLine], asked: Asked) -> QuerySet[LedgerLine]:
-    """Days become numbers of lines first: then every index that ends with the number serves."""
-    by_time = LedgerLine.objects.order_by("at").values_list("pk", flat=True)
+    """Within the days; their numbers too, so that every index that ends with the number serves."""
+    numbers = _numbers(asked)
     if asked.begin:
-        since = _midnight(asked.begin)
-        first = by_time.filter(at__gte=since).first()
-        rows = rows.filter(at__gte=since, pk__gte=first - SKEW) if first else rows.none()
+        rows = rows.filter(at__gte=_midnight(asked.begin), pk__gte=numbers.start)
     if asked.end:
-        until = _midnight(asked.end + timedelta(days=1))
-        past = by_time.filter(at__gte=until).first()
-        rows = rows.filter(at__lt=until, **({"pk__lte": past + SKEW} if past else {}))
+        rows = rows.filter(at__lt=_midnight(asked.end + timedelta(days=1)), pk__lt=numbers.stop)
     return rows
+
+
+def _numbers(asked: Asked) -> range:
+    """Among which numbers the lines of these days are."""
+    by_time = LedgerLine.objects.order_by("at").values_list("pk", flat=True)
+    newest = _newest()
+    first, past = 1, newest + 1
+    if asked.begin:
+        found = by_time.filter(at__gte=_midnight(asked.begin)).first()
+        first = max(found - SKEW, 1) if found else past
+    if asked.end:
+        found = by_time.filter(at__gte=_midnight(asked.end + timedelta(days=1))).first()
+        past = min(found + SKEW, past) if found else past
+    return range(first, past)
 
 
 def _midnight(of: date) -> datetime:
@@ -141,18 +153,21 @@ def verbs() -> list[str]:
 
 
 def page(asked: Asked, *, before: int = 0) -> Page:
-    """The next lines before number `before` (0: from the newest on). Free words are looked for WINDOW lines a page."""
-    rows = lines(asked)
-    top = before or _newest() + 1
-    if before:
-        rows = rows.filter(pk__lt=before)
-    if asked.words:
-        rows = rows.filter(pk__gte=top - WINDOW)
-    found = list(rows[: PAGE + 1])
+    """The next lines before number `before` (0: from the newest on).
+
+    They are looked for in stretches: two filters that seldom meet would else be a walk through the whole ledger.
+    """
+    rows, numbers, found = lines(asked), _numbers(asked), []
+    top = min(before, numbers.stop) if before else numbers.stop
+    stretch, begun = WINDOW, monotonic()
+    while top > numbers.start and len(found) <= PAGE and monotonic() - begun < ENOUGH:
+        bottom = max(top - stretch, numbers.start)
+        found += rows.filter(pk__lt=top, pk__gte=bottom)[: PAGE + 1 - len(found)]
+        top, stretch = bottom, stretch * 2
     if len(found) > PAGE:
         return Page(found[:PAGE], found[PAGE - 1].pk, False)
-    further = max(top - WINDOW, 0) if asked.words else 0
-    return Page(found, further if further > 1 else 0, further > 1)
+    further = top > numbers.start
+    return Page(found, top if further else 0, further)
 
 
 def _newest() -> int:

@@ -1,6 +1,5 @@
 """Pages of rules: who saves says why; every change is a version, and may wait for its day or for a second person."""
 
-from collections.abc import Callable
 from datetime import datetime, time
 from functools import cache
 
@@ -23,6 +22,7 @@ from policies.models import PolicyDraft, PolicyVersion
 
 DELETED = _("Deleted in the administration.")
 PRESSED = ("_save", "_addanother", "_continue", "_rehearse", "_confirmed", "csrfmiddlewaretoken")
+ONLY_ASKED = ("_rehearse", "_tryout")  # buttons that ask what a rule would do, and save nothing
 REASONS = ("why", "effective_from", "draft")
 
 
@@ -96,12 +96,17 @@ class Uncut(BaseModelAdmin):
         return field
 
 
-class Versioned(Uncut, admin.ModelAdmin):
-    """The pages of what is one of `versions.KINDS`, or has such rows in a table of its own."""
+@cache
+def never_saved(form: type[forms.ModelForm]) -> type[forms.ModelForm]:
+    """The form of a rule that is only tried: it says what is wrong with it, and is valid for nobody who would save."""
+    return type(form.__name__, (form,), {"is_valid": lambda self: False})
 
-    # Set by the room that knows the studies: what a change would do to them, and how it is shown.
-    effects: Callable[..., object] | None = None
-    touching: frozenset[type] = frozenset()  # the kinds of rules that it can say something about
+
+class Versioned(Uncut, admin.ModelAdmin):
+    """The pages of what is one of `versions.KINDS`, or has such rows in a table of its own.
+
+    What a change would do to studies the site says: its `effects`, `tryout` and `why_silent`.
+    """
 
     def keeps_versions(self, request, obj=None) -> bool:
         kinds = [self.model, *(inline.model for inline in self.get_inlines(request, obj))]
@@ -113,8 +118,10 @@ class Versioned(Uncut, admin.ModelAdmin):
 
     def get_form(self, request, obj=None, change=False, **kwargs):
         if self._asks_why(request, obj):
-            kwargs["form"] = with_reasons(kwargs.get("form") or self.form, required=obj is not None)
-        return super().get_form(request, obj, change=change, **kwargs)
+            required = obj is not None and not any(name in request.POST for name in ONLY_ASKED)
+            kwargs["form"] = with_reasons(kwargs.get("form") or self.form, required=required)
+        form = super().get_form(request, obj, change=change, **kwargs)
+        return never_saved(form) if "_tryout" in request.POST else form
 
     def get_fieldsets(self, request, obj=None):
         fieldsets = super().get_fieldsets(request, obj)
@@ -144,16 +151,33 @@ class Versioned(Uncut, admin.ModelAdmin):
     # What comes before saving: a draft instead, or a word of warning.
 
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
-        if request.method == "POST":
-            new = not object_id or "_saveasnew" in request.POST  # as Django takes it, on whatever page
-            obj = None if new else self.get_object(request, unquote(object_id))
-            if (obj or new) and self._asks_why(request, obj) and (answer := self._instead(request, obj)):
-                return answer
-        shown = {"drafts": self._waiting(object_id) if object_id else [], "rehearses": self._rehearses(request)}
+        posted = request.method == "POST"
+        new = not object_id or (posted and "_saveasnew" in request.POST)  # as Django takes it, on whatever page
+        obj = None if new else self.get_object(request, unquote(object_id))
+        asks = (obj or new) and self._asks_why(request, obj)
+        shown = {"drafts": self._waiting(object_id) if object_id else []}
+        if asks and self.model in versions.KINDS:
+            shown |= {"silent": self.admin_site.why_silent(self.model), "tryout": self.admin_site.tryout(request)}
+        if asks and posted and "_tryout" in request.POST:
+            self._try(request, obj, shown["tryout"])
+        elif asks and posted and (answer := self._instead(request, obj)):
+            return answer
         return super().changeform_view(request, object_id, form_url, {**shown, **(extra_context or {})})
 
-    def _rehearses(self, request) -> bool:
-        return self.model in self.touching and self.has_change_permission(request)
+    def _try(self, request, obj, tryout) -> None:
+        """Try what is typed in on a study. The page is shown again with the form as it is, which is never valid."""
+        form, formsets = self._filled(request, obj)
+        if not form.errors and all(formset.is_valid() for formset in formsets):
+            tryout.try_on(self._wanted(form, formsets, new=True))
+
+    def _filled(self, request, obj) -> tuple[forms.ModelForm, list]:
+        """The form and the tables of the page as they came."""
+        fields = flatten_fieldsets(self.get_fieldsets(request, obj))
+        form = self.get_form(request, obj, change=obj is not None, fields=fields)(
+            request.POST, request.FILES, instance=obj
+        )
+        formsets, _inlines = self._create_formsets(request, form.instance, change=obj is not None)
+        return form, formsets
 
     def _waiting(self, object_id: str) -> list[PolicyDraft]:
         rows = PolicyDraft.objects.filter(kind=versions.kind_of(self.model), key=unquote(object_id))
@@ -161,11 +185,7 @@ class Versioned(Uncut, admin.ModelAdmin):
 
     def _instead(self, request, obj) -> HttpResponse | None:
         """The answer to a change that is not saved now: it becomes a draft, or is to be looked at first."""
-        fields = flatten_fieldsets(self.get_fieldsets(request, obj))
-        form = self.get_form(request, obj, change=obj is not None, fields=fields)(
-            request.POST, request.FILES, instance=obj
-        )
-        formsets, _inlines = self._create_formsets(request, form.instance, change=obj is not None)
+        form, formsets = self._filled(request, obj)
         if not (form.is_valid() and all(formset.is_valid() for formset in formsets)):
             return None
         wanted = self._wanted(form, formsets, new=obj is None)
@@ -216,9 +236,9 @@ class Versioned(Uncut, admin.ModelAdmin):
     def _warned(self, request, wanted: list[Wanted]) -> HttpResponse | None:
         """Ask once more when studies that are held now would be decided about otherwise; not when none would."""
         rehearsing = "_rehearse" in request.POST
-        if self.effects is None or ("_confirmed" in request.POST and not rehearsing):
+        if "_confirmed" in request.POST and not rehearsing:
             return None
-        found = type(self).effects(request, wanted, past=rehearsing)
+        found = self.admin_site.effects(request, wanted, past=rehearsing)
         if not (found.cases or rehearsing):
             return None
         again = [(name, value) for name, values in request.POST.lists() for value in values if name not in PRESSED]

@@ -1,12 +1,19 @@
-"""Amending: the managers' part of what a mapping writes, asked about one study."""
+"""Amending: the managers' part of what a mapping writes, and the facts that it is made of, asked about one study."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from django.conf import settings
+from django.utils import timezone
+
+from orders.models import Order, Patient
 from policies import coercion as policy
 from policies.rules import amendments, coercion
 from policies.rules.amendments import Amendment, Decision, Occasion
+from reconciliation import local, samples
 from reconciliation.models import Study
+
+MANUFACTURER = "imgshare"
 
 
 class Policy(NamedTuple):
@@ -39,9 +46,33 @@ def of(study: Study, intent: str, *, given: Iterable[Amendment] | None = None) -
         modalities=tuple(study.modalities),
         intent=intent,
     )
-    return Policy(occasion, amendments.decide(policy.amendments() if given is None else given, occasion))
+    return under(policy.amendments() if given is None else given, occasion)
+
+
+def under(given: Iterable[Amendment], occasion: Occasion) -> Policy:
+    return Policy(occasion, amendments.decide(given, occasion))
 
 
 def asks_for_intent() -> bool:
     """Whether what is amended depends on what a study is for."""
-    return any(one.intent for one in policy.amendments())
+    return any(one.intent for one in policy.amendments() if one.active)
+
+
+def facts(study: Study, patient: Patient | None, order: Order | None, policy: Policy) -> coercion.Facts:
+    """What the plan looks at, from the first object of each series; without a patient ours say nothing."""
+    incoming = [one.said for one in samples.read(study, policy.attributes)]
+    ours = local.facts(order, patient) if patient else coercion.LocalFacts(scheduled=False)
+    return coercion.Facts(incoming, ours, _importer(study), study.signed)
+
+
+def _importer(study: Study) -> coercion.Importer:
+    return coercion.Importer(
+        manufacturer=MANUFACTURER,
+        institution_name=settings.INSTITUTION_NAME,
+        station_name=settings.STATION_NAME,
+        modifying_system=settings.STATION_NAME,
+        source_name=study.institution_name or study.source.name,
+        source_issuer=study.source.issuer,
+        door=study.submission.door,
+        at=timezone.localtime().strftime("%Y%m%d%H%M%S.%f%z"),
+    )

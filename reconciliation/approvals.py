@@ -11,7 +11,7 @@ from django.utils import timezone
 from policies import audit
 from policies.models import Destination, Power, User
 from policies.problems import Conflict, Denied, Invalid
-from reconciliation import lease, permission, release, workflow
+from reconciliation import four_eyes, lease, permission, release, workflow
 from reconciliation.models import Approval, Delivery, Study
 
 State = Approval.State
@@ -29,6 +29,12 @@ def waiting(study: Study, verb: str = Power.RELEASE) -> Approval | None:
     return live().filter(study=study, verb=verb).select_related("asked_by").first()
 
 
+def declined(study: Study, verb: str = Power.RELEASE) -> Approval | None:
+    """The last answer to what was asked, when it was no and the study is still as it was then."""
+    last = Approval.objects.filter(study=study, verb=verb, version=study.version).select_related("decided_by").first()
+    return last if last and last.state == State.DECLINED else None
+
+
 def places(row: Approval) -> list[Destination]:
     """Where the study would go."""
     return list(Destination.objects.filter(pk__in=row.what["destinations"]))
@@ -36,7 +42,7 @@ def places(row: Approval) -> list[Destination]:
 
 def request(study: Study, *, to: list[Destination], by: User) -> Approval | None:
     """Release at once where one person is enough (gives None); where policy wants two, ask for it."""
-    if permission.second_person(Power.RELEASE, study, to=to) is None:
+    if not four_eyes.why_alone(study, to=to, by=by):
         release.release(study, to=to, by=by)
         return None
     return ask(study, to=to, by=by)
@@ -73,7 +79,9 @@ def why_not_second(row: Approval, study: Study, by: User) -> str:
     """Say why `by` cannot be the second person, or ""."""
     if row.asked_by_id == by.pk:
         return "You asked for this yourself: another person must approve it."
-    return next(filter(None, (permission.why_not(by, row.verb, study, destination=to) for to in places(row))), "")
+    to = places(row)
+    barred = (permission.why_not(by, row.verb, study, destination=place) for place in to)
+    return next(filter(None, barred), "") or four_eyes.why_unseen(study, to=to, people=[row.asked_by, by])
 
 
 def approve(study: Study, *, by: User) -> list[Delivery]:

@@ -33,7 +33,8 @@ def clear(
     if refusal := why_not(study, "clear", by):
         raise refusal
     columns = None if isinstance(consent, Consent) else _judged(study, consent)
-    rule = _rule(study, rule=rule, reason=rule_reason, by=by)
+    proposal = proposed_rule(study)
+    rule = _rule(study, proposal, rule=rule, reason=rule_reason, by=by)
     terms = retention.terms(retention.rule_of(rule))
     with transaction.atomic():
         _override(study, overrides or {}, by=by)
@@ -48,6 +49,7 @@ def clear(
             consent=given,
             retention=rule,
             retention_reason=rule_reason,
+            retention_by=None if rule == proposal else by,
             retention_terms=terms,
             **lease.ENDED,
         )
@@ -85,9 +87,10 @@ def _told(given: Consent, study: Study) -> dict:
     return told | ({"given_for": str(given.study_id)} if given.study_id != study.pk else {})
 
 
-def _rule(study: Study, *, rule: RetentionRule | None, reason: str, by: User) -> RetentionRule:
+def _rule(
+    study: Study, proposal: RetentionRule | None, *, rule: RetentionRule | None, reason: str, by: User
+) -> RetentionRule:
     """The proposed rule, or another one with a reason by someone who may choose it."""
-    proposal = proposed_rule(study)
     if rule is None and proposal is None:
         raise Invalid("No retention rule applies to this study. Choose one; a manager can add a rule that applies.")
     if rule is None or rule == proposal:

@@ -81,7 +81,7 @@ class StudyConsentSerializer(serializers.Serializer):
 class GivenConsent(serializers.Serializer):
     again = serializers.UUIDField(required=False, help_text="The key of a reusable consent; nothing else is then read.")
     basis = OneOf(Basis.choices, required=False)
-    evidence = serializers.CharField(default="", allow_blank=True)
+    evidence = serializers.CharField(default="", max_length=2000, allow_blank=True)
     given_by = serializers.CharField(default="", allow_blank=True, max_length=200)
     relation = serializers.CharField(default="", allow_blank=True, max_length=64, help_text="Of a guardian.")
     given_on = serializers.DateField(default=None, allow_null=True, help_text="null: today.")

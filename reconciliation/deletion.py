@@ -13,13 +13,15 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from policies import audit
 from policies.models import Power
 from policies.retention import terms
 from policies.rules.retention import TELL
-from reconciliation import expiry, permission, stores, workflow
+from reconciliation import expiry, permission, rejection_notes, stores, workflow
+from reconciliation.dicom.rejection import EXPIRED
 from reconciliation.models import Deletion, DeletionProof, DeliveredInstance, Instance, Study, Unreadable
 
 Stage = Deletion.State
@@ -29,9 +31,8 @@ OBJECT = ("series__series_instance_uid", "sop_instance_uid", "sop_class_uid", "d
 
 def due() -> list[Deletion]:
     """Decisions whose grace time is over, and those that a worker left half done."""
-    rows = Deletion.objects.filter(state=Stage.DELETING) | Deletion.objects.filter(
-        state=Stage.APPROVED, not_before__lte=timezone.now()
-    )
+    over = Q(state=Stage.APPROVED, not_before__lte=timezone.now()) & ~expiry.WAITS
+    rows = Deletion.objects.filter(Q(state=Stage.DELETING) | over)
     return list(rows.order_by("not_before", "pk")[:100])
 
 
@@ -60,12 +61,14 @@ def why_not(decision: Deletion, study: Study) -> str:
         return "Somebody viewed it since the deletion was approved."
     if study.last_arrival_at > decision.approved_at:
         return "More objects came since the deletion was approved."
-    return permission.why_not(decision.approved_by, Power.DELETE, study)
+    people = filter(None, [decision.approved_by, decision.seconded_by])
+    return next(filter(None, (permission.why_not(one, Power.DELETE, study) for one in people)), "")
 
 
 def _begin(decision: Deletion) -> bool:
     """From here on there is no way back: the study is expired, and its proof is written."""
-    if expiry.wanting(decision):
+    if expiry.wanting(decision):  # a rule that is newer than the approval: from now on it waits as the others do
+        Deletion.objects.filter(pk=decision.pk, state=Stage.APPROVED).update(wants_second=True)
         return False
     with transaction.atomic():
         rows = Study.objects.select_for_update(of=("self",)).select_related(*expiry.RELATED)
@@ -78,6 +81,9 @@ def _begin(decision: Deletion) -> bool:
         if not mine.update(state=Stage.DELETING, begun_at=now):
             return False
         proof = _proof(decision, study, now)
+        if decision.rule["outcome"] == TELL:
+            said = f"Retention is over by the rule '{decision.rule['name']}': {decision.arithmetic}"
+            rejection_notes.write(study, title=EXPIRED, said=said)
         workflow.move(study, "expire", by=audit.PORTAL, reason=decision.reason, detail=_told(decision, proof))
     decision.refresh_from_db()
     return True
@@ -88,7 +94,6 @@ def _proof(decision: Deletion, study: Study, now: datetime) -> DeletionProof:
     objects = [
         list(one) for one in _instances(study).order_by("series_id", "sop_instance_uid", "pk").values_list(*OBJECT)
     ]
-    delivered = study.deliveries.order_by("destination__name").values_list("destination__name", flat=True)
     return DeletionProof.objects.create(
         deletion=decision,
         study=study,
@@ -98,7 +103,6 @@ def _proof(decision: Deletion, study: Study, now: datetime) -> DeletionProof:
         number_of_instances=len(objects),
         size=sum(one[-1] for one in objects),
         digest=digest(objects),
-        to_tell=list(dict.fromkeys(delivered)) if decision.rule["outcome"] == TELL else [],
         made_at=now,
     )
 
@@ -114,6 +118,7 @@ def _told(decision: Deletion, proof: DeletionProof) -> dict:
         "rule": decision.rule["name"],
         "due": str(decision.due_on),
         "approved by": str(decision.approved_by),
+        **({"agreed by": str(decision.seconded_by)} if decision.seconded_by else {}),
         "proof": str(proof.pk),
         "digest": proof.digest,
         "instances": proof.number_of_instances,
@@ -187,7 +192,8 @@ def _remove_rows(decision: Deletion) -> bool:
         Deletion.objects.filter(pk=decision.pk).update(state=Stage.DONE, **done)
         proof = decision.proof
         audit.record(audit.PORTAL, "delete", decision.study, reason=decision.reason, detail=_told(decision, proof))
-        if proof.to_tell:
-            audit.record(audit.PORTAL, "archives to tell", decision.study, detail={"destinations": proof.to_tell})
+        if notes := rejection_notes.of_study(decision.study):
+            told = {"destinations": [str(one.delivery.destination) for one in notes]}
+            audit.record(audit.PORTAL, "archives to tell", decision.study, detail=told)
     decision.refresh_from_db()
     return True

@@ -8,8 +8,8 @@ the delivery is `sent`; `delivered` is said only with the proof that it asks for
 import logging
 import os
 import random
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def _send(delivery: Delivery) -> None:
     objects = [_outgoing(one, changes, renamed) for one in outstanding(delivery)]
     outcomes = Outcomes(delivery, {one.key: one.SOPInstanceUID for one in objects})
     try:
-        _over_its_protocol(delivery, objects, outcomes)
+        over_its_protocol(delivery.destination, objects, told=outcomes.tell, idle=outcomes.idle)
     finally:
         outcomes.keep()
     left = outstanding(delivery).count()
@@ -103,14 +103,14 @@ def _send(delivery: Delivery) -> None:
         _finish(delivery)
 
 
-def _over_its_protocol(delivery: Delivery, objects: list[scu.Outgoing], outcomes: Outcomes) -> None:
-    to, told = delivery.destination, {"told": outcomes.tell, "idle": outcomes.idle}
+def over_its_protocol(to: Destination, objects: list[scu.Outgoing], **hears: Callable) -> None:
+    """Send by C-STORE or STOW-RS; `hears` is called for each outcome (`told`) and in long waits (`idle`)."""
     scratch = settings.CACHE_DIR / "outgoing"
     scratch.mkdir(parents=True, exist_ok=True)
     if to.protocol == Destination.Protocol.STOW:
-        web.send(site(to, to.stow_url), objects, scratch=scratch, **told)
+        web.send(site(to, to.stow_url), objects, scratch=scratch, **hears)
         return
-    scu.send(peer(to), objects, associations=to.associations, scratch=scratch, **told)
+    scu.send(peer(to), objects, associations=to.associations, scratch=scratch, **hears)
 
 
 def site(to: Destination, url: str, **waits: float) -> web.Site:
@@ -200,9 +200,13 @@ def refuse(delivery: Delivery, problem: str) -> None:
 
 
 def _postpone(delivery: Delivery, problem: str) -> None:
-    """Try again later: 15 s, 30 s, 1 min ... at most an hour, a little at random so that many do not come at once."""
-    pause = min(15 * 2 ** (delivery.attempts - 1), LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311
-    close(delivery, state=State.QUEUED, due_at=timezone.now() + timedelta(seconds=pause), problem=problem)
+    close(delivery, state=State.QUEUED, due_at=next_attempt(delivery.attempts), problem=problem)
+
+
+def next_attempt(attempts: int) -> datetime:
+    """Try again after 15 s, 30 s, 1 min ... an hour at most, a little at random so that many do not come at once."""
+    pause = min(15 * 2 ** min(attempts - 1, 10), LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311
+    return timezone.now() + timedelta(seconds=pause)
 
 
 def where(delivery: Delivery) -> dict:

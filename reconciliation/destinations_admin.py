@@ -25,6 +25,7 @@ class Destinations(Tried):
             },
         ),
         (_("DICOMweb"), {"fields": ["stow_url", "credentials"]}),
+        (_("When a study is over"), {"fields": ["takes_rejection_notes"]}),
         (_("Proof of delivery"), {"fields": ["proof", "commitment_patience", "query_url", "query_ae_title"]}),
     ]
 

@@ -7,14 +7,14 @@ somebody else's review.
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from policies import audit, authority, bell, clock
 from policies.models import Power, User
 from policies.problems import Conflict, Denied, Invalid
-from reconciliation import permission
+from reconciliation import permission, queue
 from reconciliation.models import EmergencyAccess, Study
 
 MOST = 10  # studies that one number may open at a time
@@ -42,9 +42,7 @@ def enter(words: str, *, reason: str, by: User) -> list[EmergencyAccess]:
 
 
 def _found(words: str) -> list[Study]:
-    exact = Q(study_instance_uid=words) | Q(accession_number=words) | Q(patient_id=words)
-    ours = Q(order__accession_number=words) | Q(local_patient__identifiers__value=words)
-    return list(Study.objects.filter(exact | ours).select_related("source").distinct()[: MOST + 1]) if words else []
+    return list(queue.numbered(words).select_related("source")[: MOST + 1]) if words else []
 
 
 def _open(study: Study, *, reason: str, by: User) -> EmergencyAccess:
@@ -61,6 +59,12 @@ def live(study: Study, user: User) -> EmergencyAccess | None:
     if study.pk not in permission.opened(user):
         return None
     return study.emergencies.filter(by=user, until__gt=Now()).order_by("-until").first()
+
+
+def open_now(user: User) -> QuerySet[EmergencyAccess]:
+    """What this person has open in an emergency, for the way back to it."""
+    rows = EmergencyAccess.objects.filter(by=user, until__gt=Now(), study__in=permission.opened(user))
+    return rows.select_related("study").order_by("-opened_at", "-id")
 
 
 # --- the alarm -------------------------------------------------------------------------------------------------------

@@ -13,15 +13,16 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
-from policies import audit, authority, retention
+from policies import audit, retention
 from policies.models import Power, User
-from policies.problems import Conflict, Invalid
+from policies.problems import Conflict, Denied, Invalid
 from policies.rules.retention import DECIDE, Due, Rule
 from reconciliation import keeping, lease, permission
 from reconciliation.models import Deletion, Delivery, Study
 from reconciliation.workflow import ENDS
 
 State, Stage = Study.State, Deletion.State
+WAITS = Q(state=Stage.APPROVED, wants_second=True, seconded_by=None)  # decisions that want a second person still
 RELATED = ("source", "local_patient", "consent", "lease_by", "rejected_for")
 
 
@@ -56,9 +57,9 @@ class Item(NamedTuple):
 
 def may_be_due(user: User) -> QuerySet[Study]:
     """The studies in which this person may approve deletion, and whose day has come as last worked out."""
-    rows = Study.objects.filter(due_on__lte=timezone.localdate(), state__in=[*ENDS, State.RELEASED])
+    rows = permission.within(user, Power.DELETE)
+    rows = rows.filter(due_on__lte=timezone.localdate(), state__in=[*ENDS, State.RELEASED])
     rows = rows.exclude(deletions__state__in=[Stage.APPROVED, Stage.DELETING]).select_related(*RELATED)
-    rows = rows.filter(authority.scope(user, Power.DELETE).over("source"))
     return rows.order_by("due_on", "pk")
 
 
@@ -153,6 +154,7 @@ def approve(study: Study, *, reason: str, by: User) -> Deletion:
         now = timezone.now()
         made = _decided(item, reason=reason, by=by, now=now)
         detail = {"rule": made.rule, "due": str(made.due_on), "not before": made.not_before.isoformat()}
+        detail |= {"second person": "wanted"} if made.wants_second else {}
         audit.record(by, "approve deletion", here, reason=reason, detail={"decision": str(made.pk), **detail})
     return made
 
@@ -169,6 +171,7 @@ def _decided(item: Item, *, reason: str, by: User, now: datetime) -> Deletion:
                 reason=reason,
                 approved_by=by,
                 approved_at=now,
+                wants_second=permission.second_person(Power.DELETE, item.study) is not None,
                 not_before=now + timedelta(seconds=settings.DELETION_GRACE_SECONDS),
             )
     except IntegrityError:
@@ -206,19 +209,61 @@ def end(decision: Deletion, stage: str, *, by: User | str, verb: str, why: str) 
 
 
 def wanting(decision: Deletion) -> str:
-    """Say what an approval still wants, or "". Here a second approver can be demanded: until then it waits."""
-    return ""
+    """Say what an approval still wants, or "": asked when it was made, and again when it is carried out."""
+    if decision.seconded_by_id:
+        return ""
+    wants = decision.wants_second or permission.second_person(Power.DELETE, decision.study)
+    return "It waits for a second person to agree." if wants else ""
+
+
+def why_not_agree(decision: Deletion, by: User) -> str:
+    """Say why `by` cannot be the second person, or ""."""
+    if decision.approved_by_id == by.pk:
+        return "You approved this yourself: another person must agree to it."
+    return permission.why_not(by, Power.DELETE, decision.study)
+
+
+def agree(decision: Deletion, *, by: User) -> None:
+    """The second person's yes, by somebody else who may approve deletion. The grace time begins anew."""
+    if barred := why_not_agree(decision, by):
+        raise Denied(barred)
+    with transaction.atomic():
+        here = Study.objects.select_for_update(of=("self",)).select_related(*RELATED).get(pk=decision.study_id)
+        item = of(here)
+        if item is None or item.barred:
+            raise Conflict(item.barred if item else "It is not due any more.")
+        now = timezone.now()
+        not_before = now + timedelta(seconds=settings.DELETION_GRACE_SECONDS)
+        mine = Deletion.objects.filter(WAITS, pk=decision.pk).exclude(approved_by=by)
+        if not mine.update(seconded_by=by, seconded_at=now, not_before=not_before):
+            raise Conflict("It waits for nobody any more: somebody agreed to it, or took it back.")
+        told = {"decision": str(decision.pk), "approved by": str(decision.approved_by)}
+        audit.record(by, "agree to deletion", here, detail=told | {"not before": not_before.isoformat()})
+    decision.refresh_from_db()
+
+
+def agree_all(decisions: list[Deletion], *, by: User) -> tuple[list[Deletion], dict]:
+    """Each that can be agreed to; the others, by key, with the reason why. One never stops the others."""
+    made, refused = [], {}
+    for decision in decisions:
+        try:
+            agree(decision, by=by)
+            made.append(decision)
+        except (Conflict, Denied) as why:
+            refused[decision.pk] = str(why)
+    return made, refused
 
 
 def approved(user: User) -> QuerySet[Deletion]:
     """Approvals that may still be taken back, and what is being deleted, the next first."""
     rows = Deletion.objects.filter(state__in=[Stage.APPROVED, Stage.DELETING]).order_by("not_before", "pk")
-    rows = rows.select_related("study__source", "study__local_patient", "approved_by")
-    return rows.filter(authority.scope(user, Power.DELETE).over("study__source"))
+    rows = rows.select_related("study__source", "study__local_patient", "approved_by", "seconded_by")
+    return rows.filter(study__in=permission.within(user, Power.DELETE).values("pk"))
 
 
 def ended(user: User) -> QuerySet[Deletion]:
     """What became of approvals, the last first."""
     rows = Deletion.objects.filter(state__in=[Stage.DONE, Stage.TAKEN_BACK, Stage.STOPPED])
-    rows = rows.select_related("study__source", "approved_by", "proof").order_by(F("ended_at").desc(), "pk")
-    return rows.filter(authority.scope(user, Power.DELETE).over("study__source"))
+    rows = rows.select_related("study__source", "approved_by", "seconded_by", "proof")
+    rows = rows.filter(study__in=permission.within(user, Power.DELETE).values("pk"))
+    return rows.order_by(F("ended_at").desc(), "pk")

@@ -73,14 +73,14 @@ class Clearance(forms.Form):
     given_by = forms.CharField(label="Given by", max_length=200, required=False)
     relation = forms.CharField(label="Relation", max_length=64, required=False)
     given_on = forms.DateField(label="Given on", required=False)
-    evidence = forms.CharField(label="Evidence", required=False)
+    evidence = forms.CharField(label="Evidence", max_length=2000, required=False)
     form_number = forms.CharField(label="Form number", max_length=64, required=False)
     witness = forms.CharField(label="Witness", max_length=200, required=False)
     scan = forms.FileField(label="Scanned form", required=False)
     scope = forms.MultipleChoiceField(label="May be used for", choices=Purpose, required=False)
     until = forms.DateField(label="Valid until", required=False)
     rule = forms.ModelChoiceField(RetentionRule.objects.filter(active=True), label="Retention", required=False)
-    rule_reason = forms.CharField(label="Reason", required=False)
+    rule_reason = forms.CharField(label="Reason", max_length=2000, required=False)
 
     def clean(self) -> dict:
         said = super().clean()
@@ -127,6 +127,14 @@ class Approval(forms.Form):
     def __init__(self, data):
         super().__init__(data)
         self.fields["study"].choices = [(key, key) for key in data.getlist("study")]
+
+
+class Agreement(forms.Form):
+    decision = forms.TypedMultipleChoiceField(label="Decisions", coerce=uuid.UUID, required=False)
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.fields["decision"].choices = [(key, key) for key in data.getlist("decision")]
 
 
 class Hold(forms.Form):

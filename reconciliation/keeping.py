@@ -10,7 +10,7 @@ from orders.models import Patient
 from orders.patients import root
 from policies import audit, authority, retention
 from policies.models import Power, RetentionRule, User
-from policies.problems import Conflict, Invalid
+from policies.problems import Conflict, Denied, Invalid
 from policies.rules import retention as rules
 from policies.rules.matching import Class
 from policies.rules.retention import Decision, Facts, Rule
@@ -97,6 +97,7 @@ def rescue(study: Study, *, rule: RetentionRule, reason: str, by: User) -> None:
         raise Invalid("Say why this study is kept by another rule.")
     was = decide(study).rule
     now = {"retention": rule, "retention_terms": retention.terms(retention.rule_of(rule)), "retention_reason": reason}
+    now["retention_by"] = by
     with transaction.atomic():
         row = Study.objects.filter(pk=study.pk, version=study.version).exclude(state=State.EXPIRED)
         if not row.update(version=F("version") + 1, due_with="", **now):
@@ -132,6 +133,8 @@ def hold(*, study: Study | None = None, patient: Patient | None = None, reason: 
 def lift(held: LegalHold, *, reason: str, by: User) -> None:
     """End a hold; what was frozen falls under its rule again."""
     _require(by, held.study)
+    if held.patient_id and not _over_everything(by):
+        raise Denied("This hold is on everything of a patient: only who may approve every deletion may lift it.")
     if not reason.strip():
         raise Invalid("Say why the hold is over.")
     with transaction.atomic():
@@ -175,8 +178,16 @@ def holds(study: Study) -> list[LegalHold]:
 
 def live_holds(user: User) -> QuerySet[LegalHold]:
     """Those that this person may lift."""
-    rows = LegalHold.objects.filter(lifted_at=None).select_related("study__source", "patient", "placed_by")
-    return rows.filter(authority.scope(user, Power.DELETE).over("study__source"))
+    mine = Q(study__in=permission.within(user, Power.DELETE).values("pk"))
+    if _over_everything(user):
+        mine |= Q(study=None)
+    rows = LegalHold.objects.filter(mine, lifted_at=None)
+    return rows.select_related("study__source", "patient", "placed_by")
+
+
+def _over_everything(user: User) -> bool:
+    """Whether somebody may delete studies of every kind and source: what is on a patient touches all of them."""
+    return authority.scope(user, Power.DELETE, whole=True).everywhere
 
 
 def _proposed(study: Study):

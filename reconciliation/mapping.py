@@ -3,7 +3,6 @@
 import hashlib
 import json
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -29,12 +28,9 @@ from reconciliation import (
     prefixing,
     renaming,
     replay,
-    samples,
 )
 from reconciliation.models import Finding, Mapping, Study
 from reconciliation.workflow import move, undecide, why_not
-
-MANUFACTURER = "imgshare"
 
 
 def preview(
@@ -63,19 +59,12 @@ def preview(
     if apart := prefixing.why_not(study, patient or order.patient, order):
         raise Conflict(apart)
     policy = policy or amending.of(study, intent)
-    known = facts(study, patient or order.patient, order, policy)
+    known = amending.facts(study, patient or order.patient, order, policy)
     rules = prefixing.unlinked(policy.rules) if (patient or order.patient).apart else policy.rules
     try:
         return coercion.plan(**known._asdict(), rules=rules)
     except ValueError as refusal:
         raise Invalid(str(refusal)) from refusal
-
-
-def facts(study: Study, patient: Patient | None, order: Order | None, policy: amending.Policy) -> coercion.Facts:
-    """What the plan looks at, from the first object of each series; without a patient ours say nothing."""
-    incoming = [one.said for one in samples.read(study, policy.attributes)]
-    ours = local.facts(order, patient) if patient else coercion.LocalFacts(scheduled=False)
-    return coercion.Facts(incoming, ours, _importer(study), study.signed)
 
 
 def apply(
@@ -207,7 +196,7 @@ def _not_amended(study: Study, patient: Patient, order: Order | None, intent: st
     policy = amending.of(study, intent)
     if not policy.decision.chosen or patient.identifier() is None:
         return []
-    return rules.not_amended(policy.warnings(facts(study, patient, order, policy)))
+    return rules.not_amended(policy.warnings(amending.facts(study, patient, order, policy)))
 
 
 def unmap(study: Study, *, by: User, reason: str = "") -> None:
@@ -244,16 +233,3 @@ def fingerprint(changes: list[Change], renamed: renaming.Renaming = renaming.UNC
     """Tells whether two plans change the same; the time of the mapping does not count."""
     said = [*(change.to_json() for change in changes if change.group != "provenance"), renamed.to_json()]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def _importer(study: Study) -> coercion.Importer:
-    return coercion.Importer(
-        manufacturer=MANUFACTURER,
-        institution_name=settings.INSTITUTION_NAME,
-        station_name=settings.STATION_NAME,
-        modifying_system=settings.STATION_NAME,
-        source_name=study.institution_name or study.source.name,
-        source_issuer=study.source.issuer,
-        door=study.submission.door,
-        at=timezone.localtime().strftime("%Y%m%d%H%M%S.%f%z"),
-    )

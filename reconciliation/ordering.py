@@ -7,7 +7,7 @@ from django.db import transaction
 from orders import generation
 from orders.models import Order, Patient
 from policies import procedures, versions
-from policies.models import Procedure, User
+from policies.models import Power, Procedure, ProcedureRule, User
 from policies.problems import Conflict, Denied, Invalid
 from policies.rules.procedures import Outside
 from policies.versions import Rules
@@ -24,6 +24,7 @@ class Proposed(NamedTuple):
 
     procedure: Procedure | None
     why: str
+    passed: tuple[tuple[ProcedureRule, str], ...] = ()  # the lines of the map asked before, each with what did not fit
 
 
 def proposed_procedure(study: Study) -> Proposed:
@@ -34,12 +35,14 @@ def proposed_procedure(study: Study) -> Proposed:
 def proposed_for(facts: Outside, among: Rules = versions.now) -> Proposed:
     """The same from what the map looks at, by the rules of now or of another day."""
     chosen = procedures.choose(facts, among)
+    passed = tuple(chosen.passed)
     if chosen.procedure:
-        return Proposed(chosen.procedure, f"By the procedure map: {chosen.why}")
+        return Proposed(chosen.procedure, f"By the procedure map: {chosen.why}", passed)
     fitting = [row for row in among(Procedure) if row.active and row.modality in facts.modalities]
     if len(fitting) == 1:
-        return Proposed(fitting[0], f"The only procedure for {fitting[0].modality}; no line of the procedure map fits.")
-    return Proposed(None, chosen.why)
+        why = f"The only procedure for {fitting[0].modality}; no line of the procedure map fits."
+        return Proposed(fitting[0], why, passed)
+    return Proposed(None, chosen.why, passed)
 
 
 def outside(study: Study, *among: Rules) -> Outside:
@@ -109,7 +112,10 @@ def why_not_cancel(order: Order, by: User, *, study: Study | None = None) -> Den
     """The refusal that `by` would meet, or None: what went to an archive under this order keeps it."""
     if refusal := generation.why_not_cancel(order, by, about=study and permission.about(study)):
         return refusal
-    if Study.objects.filter(order=order, state__in=[State.RELEASED, State.DELIVERED]).exists():
+    mapped = Study.objects.filter(order=order).select_related("source")
+    if any(permission.why_not(by, Power.ORDER, one) for one in mapped):
+        return Denied(f"Your role may not cancel {order}: ask who reconciles the study that it is for.")
+    if mapped.filter(state__in=[State.RELEASED, State.DELIVERED]).exists():
         return Conflict(f"A study was released under {order}. It cannot be cancelled any more.")
     return None
 

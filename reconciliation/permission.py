@@ -1,6 +1,6 @@
-"""Permission: what a person may do to one study, and which studies they may see. All its facts are asked about.
+"""Permission: what a person may do to one study, and to which studies. All its facts are asked about.
 
-The rows that `visible` lets through are exactly those for which `why_not(..., "view", ...)` has nothing to say.
+The rows that `within` lets through are exactly those for which `why_not` of the same power has nothing to say.
 """
 
 import json
@@ -57,17 +57,22 @@ def opened(user: User) -> frozenset:
 
 def visible(user: User) -> QuerySet[Study]:
     """The studies that this person may view."""
-    held = authority.held(user, Power.VIEW)
+    return within(user, Power.VIEW)
+
+
+def within(user: User, power: str) -> QuerySet[Study]:
+    """The studies over which this person holds a power, whatever the destination."""
+    held, undecided = authority.held(user, power), [] if power in authority.DECIDED else [""]
     limited: dict[str, list[Limits]] = {}
     for one in held:
         limited.setdefault(one.modality, []).append(one)
     whole = limited.pop("", [])
     if any(_everything(one) for one in whole):
         return Study.objects.all()
-    conditions = [_in_scope(whole)] if whole else []
+    conditions = [_in_scope(whole, undecided)] if whole else []
     if limited:
-        conditions.append(_covered(limited))
-    if keys := opened(user):
+        conditions.append(_covered(limited, undecided))
+    if keys := opened(user) if power in IN_AN_EMERGENCY else ():
         conditions.append(Q(pk__in=keys))
     seen = Q()
     for one in conditions:
@@ -80,7 +85,7 @@ def _everything(one: Limits) -> bool:
     return not (one.source or one.intent or one.category)
 
 
-def _in_scope(limits: list[Limits]) -> Q:
+def _in_scope(limits: list[Limits], undecided: list[str]) -> Q:
     """Whether a study lies within any of these, whatever its modalities. Viewing does not wait for the intent."""
     found = Q(source__in={one.source for one in limits if one.source and not (one.intent or one.category)})
     for one in limits:
@@ -88,17 +93,17 @@ def _in_scope(limits: list[Limits]) -> Q:
             found |= (
                 (Q(source=one.source) if one.source else Q())
                 & (Q(category=one.category) if one.category else Q())
-                & (Q(intent__in=[one.intent, ""]) if one.intent else Q())
+                & (Q(intent__in=[one.intent, *undecided]) if one.intent else Q())
             )
     return found
 
 
-def _covered(limited: dict[str, list[Limits]]) -> Q:
+def _covered(limited: dict[str, list[Limits]], undecided: list[str]) -> Q:
     """Whether each modality of a study is one that some grant covers for this study."""
     found = Q(_only_of([*limited])) & ~Q(modalities=[])
     for modality, limits in limited.items():
         if not any(_everything(one) for one in limits):
-            found &= Q(_only_of([one for one in limited if one != modality])) | _in_scope(limits)
+            found &= Q(_only_of([one for one in limited if one != modality])) | _in_scope(limits, undecided)
     return found
 
 

@@ -8,18 +8,31 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models import (
+    BooleanField,
+    Case,
+    Count,
+    Exists,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
 from django.db.models.functions import Now
 from django.shortcuts import get_object_or_404
 
 from orders.models import Patient
-from policies import authority
+from policies import audit, authority
 from policies.models import Power, Source, User
 from policies.problems import Invalid
 from policies.rules.matching import Class
 from policies.rules.names import name_key
 from reconciliation import lease, permission
-from reconciliation.models import Approval, Delivery, Finding, Study, Submission, Unreadable
+from reconciliation.models import Approval, Deletion, Delivery, Finding, Study, Submission, Unreadable
 
 PAGE = 25
 CODE = re.compile(r"[A-Za-z0-9_-]{1,48}")
@@ -40,7 +53,9 @@ TROUBLE = Case(
 )
 
 
-WAITS = Exists(Approval.objects.filter(study=OuterRef("pk"), state="waiting", version=OuterRef("version")))
+ASKED = Exists(Approval.objects.filter(study=OuterRef("pk"), state="waiting", version=OuterRef("version")))
+DOOMED = Exists(Deletion.objects.filter(study=OuterRef("pk"), state="approved", wants_second=True, seconded_by=None))
+WAITS = ExpressionWrapper(Q(ASKED) | Q(DOOMED), output_field=BooleanField())
 
 
 class Page(NamedTuple):
@@ -71,6 +86,27 @@ def get(user: User, key) -> Study:
     return get_object_or_404(visible_to(user).select_related(*related, "rejected_for", "follows"), pk=key)
 
 
+def look(user: User, key) -> Study:
+    """The same for who reads it, or a part of it: the ledger says so."""
+    study = get(user, key)
+    audit.looked(user, study)
+    return study
+
+
+def numbered(number: str) -> QuerySet[Study]:
+    """Every study, whoever may see it, that has exactly this UID, accession number or patient ID, theirs or ours.
+
+    Each kind of number is looked up by itself: with all of them in one condition no index would serve.
+    """
+    kinds = [
+        Q(study_instance_uid=number) | Q(accession_number=number) | Q(patient_id=number),
+        Q(order__accession_number=number),
+        Q(local_patient__identifiers__value=number),
+    ]
+    theirs, *ours = [Study.objects.filter(kind).order_by().values("pk") for kind in kinds]
+    return Study.objects.filter(pk__in=theirs.union(*ours))
+
+
 def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
     """The visible studies under the filters `state`, `source`, `modality`, `class`, `mine`, `late`, `new`, `second`,
     `q`, `finding` (the code of one), `segregated`. What is kept apart and open is not among the others of its state,
@@ -78,7 +114,7 @@ def studies(user: User, filters: Mapping[str, str]) -> QuerySet[Study]:
 
     The newest come first, and on top of them what has a new candidate that nobody saw.
     Each row says with `trouble` what keeps it from arriving: "refused", "delayed" or "", and with `waits` whether its
-    release waits for a second person.
+    release or its deletion waits for a second person.
     """
     rows = visible_to(user).select_related("source", "lease_by", "order", "local_patient")
     rows = rows.annotate(trouble=TROUBLE, waits=WAITS)
@@ -191,6 +227,11 @@ def submissions(user: User) -> QuerySet[Submission]:
     theirs = visible_to(user).filter(submission=OuterRef("pk"))
     rows = Submission.objects.filter(_of_whole_sources(user, "source") | Exists(theirs)).select_related("source")
     return rows.annotate(number_of_unreadable=Count("unreadable")).order_by("-received_at", "-id")
+
+
+def begun_with(user: User) -> Prefetch:
+    """The visible studies of each submission: it may hold others too, of which this person may not know."""
+    return Prefetch("studies", queryset=visible_to(user).order_by("received_at", "id"))
 
 
 def unreadable(user: User) -> QuerySet[Unreadable]:

@@ -6,7 +6,7 @@ from django.utils import timezone
 from policies import bell
 from policies.models import Destination, Power, Reason, User
 from policies.problems import Conflict, Invalid
-from reconciliation import consents, lease, letters, links, permission
+from reconciliation import consents, four_eyes, lease, letters, links, permission
 from reconciliation.models import Delivery, Study
 from reconciliation.workflow import move, undecide, why_not
 
@@ -33,16 +33,21 @@ def release(study: Study, *, to: list[Destination], by: User, asked_by: User | N
     if refusal := why_not(study, "release", by):
         raise refusal
     to = allowed(study, to, by=by)
-    if asked_by in (None, by) and permission.second_person(Power.RELEASE, study, to=to):
-        raise Conflict("Policy wants a second person for this release: ask for it, and another person approves it.")
-    first = {"asked_by": str(asked_by), "asked_by_key": str(asked_by.pk)} if asked_by else {}
+    first = None if asked_by == by else asked_by
+    people = [by, first] if first else [by]
+    alone = "" if first else four_eyes.why_alone(study, to=to, by=by)
+    if alone := alone or four_eyes.why_unseen(study, to=to, people=people):
+        raise Conflict(alone)
+    told = {"asked_by": str(first), "asked_by_key": str(first.pk)} if first else {}
+    if four_eyes.wants_overseer(study, to=to):
+        told["overrides agreed by"] = str(four_eyes.overseer(study, people))
     with transaction.atomic():
         now = timezone.now()
         move(  # asks the gate again; what comes in meanwhile raises the version
             study,
             "release",
             by=by,
-            detail={"destinations": [str(one) for one in to], "mapping": str(study.mapping_id)} | first,
+            detail={"destinations": [str(one) for one in to], "mapping": str(study.mapping_id)} | told,
             released_by=by,
             released_at=now,
             **lease.ENDED,

@@ -15,6 +15,7 @@ from reconciliation import (
     keeping,
     matching,
     quality,
+    rejection_notes,
 )
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 
 def send(key: str) -> None:
     delivery.send(key)
+
+
+def tell(key: str) -> None:
+    rejection_notes.tell(key)
 
 
 def prove(key: str) -> None:
@@ -64,6 +69,7 @@ def sweep() -> dict[str, int]:
         "asked": asking.ask_due(),
         "worked out": keeping.work_out(),
         "deleted": _each(deletion.due(), deletion.carry_out, counts=bool),
+        "archives told": _each([one.pk for one in rejection_notes.due()], rejection_notes.tell),
         "anchored": _once(anchors.keep),
         "audited": _once(atna.send_due),
         "alarmed": _each(emergency.untold(), emergency.alarm),

@@ -14,13 +14,13 @@ from django.utils import timezone
 
 from policies import versions
 from policies.drafts import Wanted
-from policies.versioned import Versioned
 from policies.versions import Rules
-from reconciliation import queue
+from reconciliation import queue, topics
 from reconciliation.models import Study
-from reconciliation.topics import TOPICS, Topic
+from reconciliation.topics import Said, Topic
 
 DAYS = 30
+UNTOUCHED = "Nothing that decides about a study is changed by this."
 PATIENCE = 10.0  # seconds that a page takes for a rehearsal
 A_MOMENT = 2.0  # seconds that saving a rule waits for the warning
 SHOWN = 200
@@ -42,6 +42,7 @@ class Found:
 
     total: int = 0
     looked: int = 0
+    silent: str = ""  # why nothing was looked at: no decision hangs on what is changed
     cases: list[Case] = field(default_factory=list)
 
     @property
@@ -80,29 +81,37 @@ def under(wanted: Collection[Wanted], rules: Rules) -> Rules:
 def rehearse(studies: QuerySet[Study], wanted: Collection[Wanted], *, seconds: float | None = None) -> Found:
     """Decide about each study as the rules are, and as they would be; no longer than so many seconds."""
     kinds = {one.model for one in wanted}
-    topics = [topic for topic in TOPICS.values() if kinds.intersection(topic.kinds)]
     old = cache(lambda model: list(versions.now(model)))
     new = under(wanted, old)
     found, stop = Found(), seconds and time.monotonic() + seconds
-    if not topics:
+    asked = [topic for topic in topics.asking(kinds) if topic.asked is None or topic.asked(old) != topic.asked(new)]
+    if not asked:
+        found.silent = next(filter(None, map(topics.why_silent, kinds)), UNTOUCHED)
         return found
     found.total = studies.count()
     rows = studies.select_related("source").prefetch_related("proposals").order_by("-received_at", "-id")
     for study in rows.iterator(chunk_size=200):
         if stop and time.monotonic() > stop:
             break
-        found.cases += _differing(study, topics, old, new)
+        found.cases += _differing(study, asked, old, new)
         found.looked += 1
     return found
 
 
-def _differing(study: Study, topics: Iterable[Topic], old: Rules, new: Rules) -> Iterable[Case]:
+def _differing(study: Study, asked: Iterable[Topic], old: Rules, new: Rules) -> Iterable[Case]:
     today = timezone.localdate()
-    for topic in topics:
+    for topic in asked:
         facts = topic.facts(study, old, new)
         before, after = topic.decide(facts, old, today), topic.decide(facts, new, today)
         if before.key != after.key:
-            yield Case(study, str(topic.label), before.words, after.words, study.state in topic.states)
+            told = _told(before, after), _told(after, before)
+            yield Case(study, str(topic.label), *told, study.state in topic.states)
+
+
+def _told(one: Said, other: Said) -> str:
+    """A decision in words; where attributes are written, those that are written otherwise."""
+    lines = [line for line in one.lines if line not in other.lines]
+    return " ".join(f"{line.name}: {line.sent if line.by else line.received}." for line in lines) or one.words
 
 
 def effects(request: HttpRequest, wanted: list[Wanted], *, past: bool) -> Found:
@@ -112,7 +121,3 @@ def effects(request: HttpRequest, wanted: list[Wanted], *, past: bool) -> Found:
         counted |= Q(received_at__gte=timezone.now() - timedelta(days=DAYS))
     studies = queue.visible_to(request.user).filter(counted)
     return rehearse(studies, wanted, seconds=PATIENCE if past else A_MOMENT)
-
-
-Versioned.effects = staticmethod(effects)
-Versioned.touching = frozenset(kind for topic in TOPICS.values() for kind in topic.kinds)

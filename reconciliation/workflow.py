@@ -70,7 +70,8 @@ def why_not(study: Study, verb: str, by: User | str) -> Denied | Conflict | None
 
 
 def _wrong_state(study: Study, verb: str) -> Conflict:
-    return Conflict(f"A study that is {study.get_state_display().lower()} cannot take the step '{verb}'.")
+    words = MOVES[verb].words
+    return Conflict(f"This study is {study.get_state_display().lower()} by now: '{words}' is no step from there.")
 
 
 def move(study: Study, verb: str, *, by: User | str, reason: str = "", detail: dict | None = None, **columns) -> None:
@@ -107,7 +108,7 @@ def undecide(study: Study) -> dict:
     study.mappings.filter(undone_at=None).update(undone_at=timezone.now())
     Finding.objects.filter(study=study, code__startswith=PREFIX).delete()
     Finding.objects.filter(study=study).update(overridden_by=None, overridden_at=None, override_reason="")
-    emptied = dict.fromkeys(("local_patient", "order", "mapping", "consent", "retention"))
+    emptied = dict.fromkeys(("local_patient", "order", "mapping", "consent", "retention", "retention_by"))
     return emptied | {"intent": "", "retention_reason": "", "retention_terms": {}, "proposed_at": None}
 
 

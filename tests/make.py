@@ -165,7 +165,11 @@ def study(state: str = "held", *, of: Source | None = None, to: Order | None = N
 def due(state: str = "delivered", *, days: int = 400, **keywords) -> Study:
     """A study that was received so long ago that the rule of `rule()` is over."""
     rule()
-    made = study(state, **keywords)
+    return long_ago(study(state, **keywords), days=days)
+
+
+def long_ago(made: Study, *, days: int = 400) -> Study:
+    """The same study, as if it had been received then."""
     Study.objects.filter(pk=made.pk).update(
         received_at=F("received_at") - timedelta(days), last_arrival_at=F("received_at") - timedelta(days), due_with=""
     )

@@ -105,6 +105,27 @@ def test_tls_with_files_that_cannot_be_read_is_refused(settings, door):
     assert ids(checks.doors_are_encrypted_wholly_or_not()) == ["imgshare.E009"]
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"HOST": "audit.example.org"},
+        {"HOST": "audit.example.org", "TLS_CERTIFICATE": __file__, "TLS_KEY": __file__},
+        {"HOST": "audit.example.org", **dict.fromkeys(("TLS_CERTIFICATE", "TLS_KEY", "TLS_AUTHORITIES"), __file__)},
+        {"TLS_CERTIFICATE": __file__},
+    ],
+    ids=["no files", "half", "not PEM", "no host"],
+)
+def test_an_audit_repository_that_could_not_be_told_is_refused(settings, given):
+    for name, value in given.items():
+        setattr(settings, f"ATNA_{name}", value)
+
+    assert ids(checks.audit_repository_can_be_told()) == ["imgshare.E014"]
+
+
+def test_without_an_audit_repository_nothing_is_asked():
+    assert checks.audit_repository_can_be_told() == []
+
+
 @pytest.mark.parametrize(("name", "value"), [("MLLP_CONNECTIONS", 0), ("MLLP_MESSAGE_BYTES", 4095)])
 def test_a_door_that_no_message_fits_through_is_refused(settings, name, value):
     setattr(settings, name, value)

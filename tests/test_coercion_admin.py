@@ -1,4 +1,4 @@
-"""The managers' page of what is written into objects: what may be saved, and trying a draft on a held study."""
+"""The managers' page of what is written into objects: what may be saved."""
 
 import pytest
 from django.urls import reverse
@@ -8,7 +8,7 @@ from tests import make
 from tests.reconciliation.views.browsing import post, signed_in, text
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
-ADD, TRY = "admin:policies_coercionrule_add", "admin:policies_coercionrule_try"
+ADD = "admin:policies_coercionrule_add"
 LABEL = {"name": "Outside", "kind": "label", "attribute": "StudyDescription", "how": "prefix", "text": "OUTSIDE"}
 
 
@@ -37,30 +37,6 @@ def test_a_rule_that_cannot_be_is_refused_with_a_sentence(manager, said, refusal
 
     assert refusal in text(manager.post(reverse(ADD), filled))
     assert not CoercionRule.objects.exists()
-
-
-def test_a_draft_is_tried_on_a_study_and_nothing_is_saved(manager):
-    draft = CoercionRule.objects.create(**LABEL, active=False)
-    CoercionRule.objects.create(**LABEL | {"name": "Theirs"}, source=make.source("City Clinic"))
-    study = make.study()
-    shown = text(manager.post(reverse(TRY), {"study": f"http://portal/studies/{study.pk}/", "rule": draft.pk}))
-
-    assert "<td>CT CHEST</td><td><b>OUTSIDE CT CHEST</b></td><td>Policy: Outside.</td>" in shown
-    assert "It is for another source." in shown
-    assert not CoercionRule.objects.get(pk=draft.pk).active
-
-
-def test_several_studies_are_offered_to_choose_from(manager):
-    one, other = make.study(), make.study()
-    shown = text(manager.post(reverse(TRY), {"study": "Mueller"}))
-
-    assert f'value="{one.pk}"' in shown
-    assert f'value="{other.pk}"' in shown
-    assert "No rule fits this study" in text(manager.post(reverse(TRY), {"study": str(one.pk)}))
-
-
-def test_a_study_that_one_may_not_see_is_not_there(manager):
-    assert "There is no such held study" in text(manager.post(reverse(TRY), {"study": "Nobody"}))
 
 
 def test_the_desk_imports_a_study_that_is_read_for_others_by_its_page():

@@ -41,6 +41,14 @@ def test_a_nul_in_a_form_is_refused_too():
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("address", ["/login/", "/api/studies/", "/admin/"])
+def test_a_body_that_nobody_needs_is_not_even_read(address):
+    answer = Client().post(address, b"", "multipart/form-data; boundary=x", CONTENT_LENGTH="17000000")
+
+    assert answer.status_code == 413
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("since", ["2026-13-45T00:00", "0001-01-01T00:00:00+14:00", "nonsense"])
 def test_a_time_that_is_none_is_passed_over(since):
     client = Client()

@@ -258,6 +258,16 @@ def test_who_opens_more_than_anybody_reads_is_stopped_and_named_once(user, setti
     assert ledger("many views").count() == 1
 
 
+def test_who_says_that_a_page_asked_by_itself_is_stopped_too(user, settings):
+    settings.VIEWS_PER_MINUTE = 3
+    client, study = signed_in(), make.study()
+    by_itself = {"X-Background": "1"}
+    polled = [client.get(f"/studies/{study.pk}/deliveries/", headers=by_itself).status_code for _ in range(9)]
+    opened = [client.get(f"/studies/{study.pk}/", headers=by_itself).status_code for _ in range(4)]
+
+    assert (set(polled), opened) == ({302}, [200, 200, 200, 429])
+
+
 def test_ten_pictures_count_as_one_view(user, settings):
     settings.VIEWS_PER_MINUTE = 1
     for _ in range(10):

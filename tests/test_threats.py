@@ -108,6 +108,20 @@ def test_the_first_password_of_an_account_is_not_in_the_ledger():
     assert said not in str(list(LedgerLine.objects.values()))
 
 
+def test_an_account_that_was_closed_and_opened_again_is_signed_in_nowhere():
+    desk, client = make.user("desk"), Client()
+    client.force_login(desk)
+    root, admin = User.objects.create_superuser("root", password="x"), Client()
+    admin.force_login(root)
+    assert client.get("/api/me/").status_code == 200
+    form = form_of(desk, groups=[group.pk for group in desk.groups.all()])
+    admin.post(f"/admin/policies/user/{desk.pk}/change/", {**form, "is_active": ""})
+    admin.post(f"/admin/policies/user/{desk.pk}/change/", form)
+
+    assert User.objects.get(pk=desk.pk).is_active
+    assert client.get("/api/me/").status_code == 401
+
+
 def test_who_keeps_groups_gives_them_no_page_of_the_administration():
     user, client = keeper()
     user.user_permissions.add(Permission.objects.get(codename="change_group"))

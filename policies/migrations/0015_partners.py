@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('policies', '0014_versions'),
+        ('policies', '0015_second_person_everywhere'),
     ]
 
     operations = [

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 SAYS = {
     "procedurerule": ["source_id", "modality", "body_part", "words", "code", "scheme"],
-    "secondperson": ["power", "source_id", "destination_id", "modality", "intent", "category"],
+    "secondperson": ["power", "source_id", "destination_id", "modality", "intent", "category", "kind"],
 }
 ORDER = {"procedurerule": ["-active", "priority", "pk"], "secondperson": ["-active", "pk"]}
 WHY = "Another rule says the same already."
@@ -48,6 +48,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='secondperson',
-            constraint=models.UniqueConstraint(models.F('power'), django.db.models.functions.comparison.Coalesce(models.F('source'), models.Value(uuid.UUID('00000000-0000-0000-0000-000000000000'), output_field=models.UUIDField()), output_field=models.UUIDField()), django.db.models.functions.comparison.Coalesce(models.F('destination'), models.Value(uuid.UUID('00000000-0000-0000-0000-000000000000'), output_field=models.UUIDField()), output_field=models.UUIDField()), models.F('modality'), models.F('intent'), models.F('category'), name='a_second_person_is_asked_by_one_rule', violation_error_message='Another rule asks for a second person for just this already.'),
+            constraint=models.UniqueConstraint(models.F('power'), django.db.models.functions.comparison.Coalesce(models.F('source'), models.Value(uuid.UUID('00000000-0000-0000-0000-000000000000'), output_field=models.UUIDField()), output_field=models.UUIDField()), django.db.models.functions.comparison.Coalesce(models.F('destination'), models.Value(uuid.UUID('00000000-0000-0000-0000-000000000000'), output_field=models.UUIDField()), output_field=models.UUIDField()), models.F('modality'), models.F('intent'), models.F('category'), models.F('kind'), name='a_second_person_is_asked_by_one_rule', violation_error_message='Another rule asks for a second person for just this already.'),
         ),
     ]

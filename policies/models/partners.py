@@ -322,6 +322,14 @@ class Destination(models.Model):
         default=False,
         help_text=_("What goes there is handed out: the consent rules for that are asked."),
     )
+    takes_rejection_notes = models.BooleanField(
+        _("understands rejection notes"),
+        default=False,
+        help_text=_(
+            "It removes or hides what a note of IHE IOCM names, as when retention is over. Ask its vendor. "
+            "If not, a person has to tell it, and is reminded."
+        ),
+    )
     active = models.BooleanField(default=True, help_text=_("An inactive destination is not offered."))
 
     class Meta:

@@ -2,7 +2,9 @@
 
 import uuid
 
+from django.apps import apps
 from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -96,11 +98,20 @@ class Grant(models.Model):
 
 
 class SecondPerson(models.Model):
-    """Where a deed needs a second, different person who holds the same power. One rule that applies is enough."""
+    """Where a deed needs a second, different person. One rule that applies is enough.
 
-    power = models.CharField(
-        max_length=16,
-        choices=[(Power.RELEASE.value, Power.RELEASE.label)],  # a rule for a deed that does not ask would be a lie
+    The second one holds the same power; a change of policy is approved by who holds `approve policy`.
+    """
+
+    # A rule for a deed that does not ask would be a lie: those that are not here have no verb yet.
+    ASKED = (Power.RELEASE, Power.OVERRIDE, Power.DELETE, Power.SET_POLICY)
+
+    power = models.CharField(max_length=16, choices=[(one.value, one.label) for one in ASKED])
+    kind = models.CharField(
+        _("kind of rule"),
+        max_length=40,
+        blank=True,
+        help_text=_("Only for setting policy: rules of this kind change when a second person approves. Empty: all."),
     )
     source = models.ForeignKey(Source, models.CASCADE, null=True, blank=True, help_text=_("Empty: every source."))
     destination = models.ForeignKey(
@@ -120,16 +131,31 @@ class SecondPerson(models.Model):
         constraints = [
             models.UniqueConstraint(
                 *(F("power"), or_none("source"), or_none("destination")),
-                *(F("modality"), F("intent"), F("category")),
+                *(F("modality"), F("intent"), F("category"), F("kind")),
                 name="a_second_person_is_asked_by_one_rule",
                 violation_error_message=_("Another rule asks for a second person for just this already."),
-            )
+            ),
+            models.CheckConstraint(
+                name="only_what_goes_out_is_asked_by_destination",
+                condition=Q(destination=None) | Q(power__in=["release", "override"]),
+                violation_error_message=_("Only a release, and what was overridden for it, has a destination."),
+            ),
+            models.CheckConstraint(
+                name="policy_is_asked_by_its_kind",
+                condition=Q(kind="") & ~Q(power="set policy")
+                | Q(power="set policy", source=None, destination=None, modality="", intent="", category=""),
+                violation_error_message=_(
+                    "Setting policy is limited by the kind of rule alone, and nothing else has a kind of rule."
+                ),
+            ),
         ]
 
     def __str__(self):
-        limits = [self.source, self.destination and f"to {self.destination}", self.modality, self.intent]
+        limits = [self.kind, self.source, self.destination and f"to {self.destination}", self.modality, self.intent]
         where = " ".join(str(one) for one in [*limits, self.category] if one)
         return f"{self.power}: {where or 'everything'}"
 
     def clean(self):
         self.modality = self.modality.strip().upper()
+        if self.kind and not any(self.kind == model._meta.model_name for model in apps.get_models()):
+            raise ValidationError({"kind": _("There is no such kind of rule.")})

@@ -64,6 +64,7 @@ class Participant:
     role: Code | None = None
     address: str = ""
     media: Code | None = None
+    ae_title: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,11 @@ def study(uid: str, *, accession_number: str = "", instances: int = 0, details: 
 
 def patient(number: str, name: str = "", details: Iterable = ()) -> Object:
     return Object(number or "unknown", PATIENT_NUMBER, 1, 1, name, details=tuple(details))
+
+
+def subject(uri: str, name: str, description: str, details: Iterable = ()) -> Object:
+    """What an alert is about (A.5.3.11)."""
+    return Object(uri or "unknown", URI_ID, 2, 13, name, details=(("Alert Description", description), *details))
 
 
 def log(uri: str, details: Iterable = ()) -> Object:
@@ -167,6 +173,8 @@ def _code(above: ET.Element, name: str, code: Code) -> None:
 
 def _participant(root: ET.Element, one: Participant) -> None:
     columns = {"UserID": _fit(one.user_id), "UserIsRequestor": "true" if one.requestor else "false"}
+    if one.ae_title:
+        columns["AlternativeUserID"] = _fit(f"AETITLES={one.ae_title}")  # A.5.2.2
     if one.name:
         columns["UserName"] = _fit(one.name)
     if one.address:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from policies.rules.tls import CIPHERS
+from policies.rules.tls import CIPHERS, initiator_context
 
 PRIORITY = 85  # facility 10 (security), severity 5 (notice)
 PATIENCE = 6  # times `seconds` that a whole batch may take
@@ -19,7 +19,10 @@ MESSAGE_ID = "DICOM+RFC3881"
 
 @dataclass(frozen=True)
 class Collector:
-    """Where the audit repository listens, and the PEM files by which both sides know each other."""
+    """Where the audit repository listens, and the PEM files by which both sides know each other.
+
+    `name` is the one in its certificate, where that is another than `host`.
+    """
 
     host: str
     port: int
@@ -27,6 +30,7 @@ class Collector:
     key: Path
     authorities: Path
     seconds: float = 10  # that one step of the conversation may take
+    name: str = ""
 
 
 def message(body: bytes, *, at: datetime, host: str, application: str, process: str) -> bytes:
@@ -53,7 +57,7 @@ def send(to: Collector, messages: Iterable[bytes]) -> None:
     """
     deadline = time.monotonic() + to.seconds * PATIENCE
     with socket.create_connection((to.host, to.port), timeout=to.seconds) as plain:
-        line = _Line(plain, _context(to), to.host)
+        line = _Line(plain, _context(to), to.name or to.host)
         line.take(line.tls.do_handshake)
         for body in messages:
             if time.monotonic() > deadline:
@@ -69,9 +73,9 @@ class _Line:
     count as success.
     """
 
-    def __init__(self, plain: socket.socket, context: ssl.SSLContext, host: str):
+    def __init__(self, plain: socket.socket, context: ssl.SSLContext, name: str):
         self.plain, self.incoming, self.outgoing = plain, ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=host)
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=name)
 
     def take(self, step: Callable, *given) -> object:
         """Take one step of the conversation, reading and writing what it needs."""
@@ -109,10 +113,10 @@ class _Line:
 
 
 def _context(to: Collector) -> ssl.SSLContext:
-    """Both sides show certificates; nothing older than TLS 1.2 (BCP 195). Raises OSError when a file cannot be read."""
-    context = ssl.create_default_context(cafile=str(to.authorities))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname = False  # ITI-19: nodes are known by certificates of the authorities named, not by names
+    """Both sides show certificates, and theirs has the name that we call (RFC 5425 5.2); BCP 195.
+
+    Raises OSError when a file cannot be read.
+    """
+    context = initiator_context(str(to.authorities), str(to.certificate), str(to.key))
     context.set_ciphers(CIPHERS)
-    context.load_cert_chain(to.certificate, to.key)
     return context

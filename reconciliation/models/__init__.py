@@ -8,6 +8,7 @@ from reconciliation.models.deliveries import Commitment, DeliveredInstance, Deli
 from reconciliation.models.emergencies import EmergencyAccess
 from reconciliation.models.expiry import Deletion, DeletionProof, LegalHold
 from reconciliation.models.letters import Letter
+from reconciliation.models.notes import RejectionNote
 from reconciliation.models.studies import Instance, Series, Study, Submission, Unreadable
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Lookout",
     "Mapping",
     "Proposal",
+    "RejectionNote",
     "Series",
     "Study",
     "StudyKey",

@@ -4,7 +4,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from reconciliation.models.studies import UID, Study
@@ -62,6 +62,9 @@ class Deletion(models.Model):
     reason = models.TextField()
     approved_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     approved_at = models.DateTimeField()
+    wants_second = models.BooleanField(default=False, help_text=_("Policy wants a second person to agree."))
+    seconded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    seconded_at = models.DateTimeField(null=True)
     not_before = models.DateTimeField(help_text=_("The end of the grace time."))
     begun_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -81,6 +84,15 @@ class Deletion(models.Model):
                 name="deleting_has_begun", condition=~Q(state__in=["deleting", "done"]) | Q(begun_at__isnull=False)
             ),
             models.CheckConstraint(
+                name="a_deletion_is_agreed_to_by_another_person",
+                condition=Q(seconded_by__isnull=True, seconded_at__isnull=True)
+                | Q(seconded_by__isnull=False, seconded_at__isnull=False) & ~Q(seconded_by=F("approved_by")),
+            ),
+            models.CheckConstraint(
+                name="nothing_is_deleted_by_one_where_two_are_wanted",
+                condition=Q(wants_second=False) | ~Q(state__in=["deleting", "done"]) | Q(seconded_by__isnull=False),
+            ),
+            models.CheckConstraint(
                 name="what_is_over_has_ended",
                 condition=Q(state__in=["approved", "deleting"], ended_at__isnull=True)
                 | Q(state__in=["done", "taken back", "stopped"], ended_at__isnull=False),
@@ -90,6 +102,11 @@ class Deletion(models.Model):
 
     def __str__(self):
         return f"deletion of {self.study}"
+
+    @property
+    def waits(self) -> bool:
+        """Whether a second person has not agreed yet."""
+        return self.state == self.State.APPROVED and self.wants_second and self.seconded_by_id is None
 
 
 class DeletionProof(models.Model):
@@ -106,7 +123,6 @@ class DeletionProof(models.Model):
     number_of_instances = models.PositiveIntegerField()
     size = models.PositiveBigIntegerField()
     digest = models.CharField(max_length=64, help_text=_("SHA-256 over the objects as listed: the ledger names it."))
-    to_tell = models.JSONField(default=list, help_text=_("Archives that are still to be told that it is over."))
     made_at = models.DateTimeField()
 
     class Meta:

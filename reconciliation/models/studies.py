@@ -119,6 +119,13 @@ class Study(models.Model):
     consent = models.ForeignKey("Consent", models.PROTECT, null=True, related_name="+")
     retention = models.ForeignKey("policies.RetentionRule", models.PROTECT, null=True, related_name="studies")
     retention_reason = models.TextField(blank=True)
+    retention_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text=_("Who chose another rule than policy proposed."),
+    )
     retention_terms = models.JSONField(
         default=dict, help_text=_("The rule as it was when the study was cleared by it; empty: the rules of today.")
     )

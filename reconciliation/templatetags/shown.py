@@ -10,6 +10,7 @@ from django.utils.translation import gettext, ngettext
 from orders import outbound
 from orders.models import Notice
 from policies import authority, deeds
+from policies.models.consent import Purpose
 from policies.rules.values import as_date
 from reconciliation import emergency, lease
 
@@ -124,6 +125,12 @@ def deed(verb: str) -> str:
 @register.filter
 def joined(values: list[str]) -> str:
     return "/".join(values)
+
+
+@register.filter
+def uses(scope: list[str]) -> str:
+    """What a consent may be used for, in words."""
+    return ", ".join(str(label) for value, label in Purpose.choices if value in scope)
 
 
 @register.filter

@@ -26,7 +26,7 @@ class StudyFilters(Cursor):
     segregated = serializers.BooleanField(default=False, help_text="Those that a rule of record quality keeps apart.")
     finding = serializers.SlugField(default="", max_length=48, help_text="The code of a finding that they have.")
     new = serializers.BooleanField(default=False, help_text="Those with a new candidate that nobody saw.")
-    second = serializers.BooleanField(default=False, help_text="Those whose release waits for a second person.")
+    second = serializers.BooleanField(default=False, help_text="What waits for a second person.")
     q = serializers.CharField(
         default="", max_length=200, help_text="Words of the name, an identifier, a number, a UID."
     )
@@ -80,7 +80,9 @@ class Seen(serializers.Serializer):
 
 
 class TakeLease(serializers.Serializer):
-    reason = serializers.CharField(default="", allow_blank=True, help_text="Needed to take it over from somebody.")
+    reason = serializers.CharField(
+        max_length=2000, default="", allow_blank=True, help_text="Needed to take it over from somebody."
+    )
 
 
 class CancelOrder(serializers.Serializer):
@@ -129,16 +131,16 @@ class Categorise(Seen):
 
 
 class DeclineRelease(Seen):
-    reason = serializers.CharField(help_text="Who asked for the release reads it.")
+    reason = serializers.CharField(max_length=2000, help_text="Who asked for the release reads it.")
 
 
 class UnmapStudy(Seen):
-    reason = serializers.CharField(default="", allow_blank=True)
+    reason = serializers.CharField(max_length=2000, default="", allow_blank=True)
 
 
 class Override(serializers.Serializer):
     code = serializers.CharField(max_length=48)
-    reason = serializers.CharField()
+    reason = serializers.CharField(max_length=2000)
 
 
 class ClearStudy(Seen):
@@ -149,7 +151,7 @@ class ClearStudy(Seen):
         allow_null=True,
         help_text="A rule of retention-rules/; null keeps the one that policy proposes.",
     )
-    retention_reason = serializers.CharField(default="", allow_blank=True)
+    retention_reason = serializers.CharField(max_length=2000, default="", allow_blank=True)
     overrides = Override(many=True, default=list)
 
 
@@ -161,8 +163,8 @@ class RejectStudy(Seen):
     reason = serializers.SlugRelatedField(
         "code", queryset=Reason.objects.all(), error_messages={"does_not_exist": "There is no such reason to choose."}
     )
-    comment = serializers.CharField(default="", allow_blank=True)
+    comment = serializers.CharField(max_length=2000, default="", allow_blank=True)
 
 
 class ReinstateStudy(Seen):
-    comment = serializers.CharField(default="", allow_blank=True)
+    comment = serializers.CharField(max_length=2000, default="", allow_blank=True)

@@ -26,7 +26,7 @@ def given(request: Request, study: Study, said: dict) -> Given | Consent:
 @call("GET", gives=shapes.StudyConsentSerializer)
 def consent(request: Request, key) -> Response:
     """The consent that the study rests on, what policy asks, what may be used again, and what has gone out."""
-    return shown(request, queue.get(request.user, key))
+    return shown(request, queue.look(request.user, key))
 
 
 def shown(request: Request, study: Study) -> Response:

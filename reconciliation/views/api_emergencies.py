@@ -27,11 +27,11 @@ class OpenInEmergency(serializers.Serializer):
     number = serializers.CharField(
         max_length=128, help_text="Exactly a Study Instance UID, an accession number, or a patient ID."
     )
-    reason = serializers.CharField(help_text="An alarm goes out, and somebody else reviews it.")
+    reason = serializers.CharField(max_length=2000, help_text="An alarm goes out, and somebody else reviews it.")
 
 
 class ReviewEmergency(serializers.Serializer):
-    comment = serializers.CharField()
+    comment = serializers.CharField(max_length=2000)
 
 
 class Emergencies(APIView):

@@ -9,8 +9,8 @@ from orders.serializers import Known
 from policies import authority
 from policies.models import Power, RetentionRule
 from policies.problems import Invalid
-from reconciliation import expiry, keeping, queue
-from reconciliation.models import Deletion, LegalHold
+from reconciliation import expiry, keeping, queue, rejection_notes
+from reconciliation.models import Deletion, LegalHold, RejectionNote
 from reconciliation.serializers import StudySerializer
 from reconciliation.views import api_bodies as bodies
 from reconciliation.views.api import body, call, listed, page_of
@@ -43,12 +43,15 @@ class DueStudySerializer(serializers.Serializer):
 
 class DeletionSerializer(serializers.ModelSerializer):
     approved_by = serializers.CharField()
+    waits = serializers.BooleanField(help_text="Whether a second person must agree first.")
+    agreed_by = serializers.CharField(source="seconded_by", allow_null=True)
+    agreed_at = serializers.DateTimeField(source="seconded_at", allow_null=True)
     rule = serializers.CharField(source="rule.name")
 
     class Meta:
         model = Deletion
         fields = ["id", "study", "state", "rule", "due_on", "arithmetic", "reason", "approved_by", "approved_at"]
-        fields += ["not_before", "ended_at", "ended_by", "ended_why"]
+        fields += ["waits", "agreed_by", "agreed_at", "not_before", "ended_at", "ended_by", "ended_why"]
 
 
 class RefusedSerializer(serializers.Serializer):
@@ -59,6 +62,19 @@ class RefusedSerializer(serializers.Serializer):
 class ApprovedSerializer(serializers.Serializer):
     approved = DeletionSerializer(many=True)
     refused = RefusedSerializer(many=True)
+
+
+class RejectionNoteSerializer(serializers.ModelSerializer):
+    """What an archive is told of a study that it got."""
+
+    study = serializers.UUIDField(source="delivery.study_id")
+    destination = serializers.CharField(source="delivery.destination.name")
+    told_by = serializers.CharField(allow_null=True)
+
+    class Meta:
+        model = RejectionNote
+        fields = ["id", "study", "destination", "title", "study_instance_uid", "state", "problem", "attempts", "due_at"]
+        fields += ["made_at", "told_at", "told_by", "told_how"]
 
 
 class HoldSerializer(serializers.ModelSerializer):
@@ -75,8 +91,26 @@ class ApproveDeletions(serializers.Serializer):
     reason = serializers.CharField(max_length=2000)
 
 
+class AgreeToDeletions(serializers.Serializer):
+    deletions = serializers.ListField(child=serializers.UUIDField(), allow_empty=False, max_length=MOST)
+
+
+class NotAgreedSerializer(serializers.Serializer):
+    deletion = serializers.UUIDField()
+    why = serializers.CharField()
+
+
+class AgreedSerializer(serializers.Serializer):
+    agreed = DeletionSerializer(many=True)
+    refused = NotAgreedSerializer(many=True)
+
+
 class Why(serializers.Serializer):
     reason = serializers.CharField(max_length=2000)
+
+
+class ToldHow(serializers.Serializer):
+    how = serializers.CharField(max_length=2000, help_text="Whom you told there, and how.")
 
 
 class PlaceHold(Why):
@@ -107,6 +141,18 @@ def approve_deletions(request: Request) -> Response:
     return Response(ApprovedSerializer({"approved": made, "refused": told}).data)
 
 
+@call("POST", takes=AgreeToDeletions, gives=AgreedSerializer)
+def agree_deletions(request: Request) -> Response:
+    """Agree, as the second person, to deletions that somebody else approved."""
+    authority.require(request.user, Power.DELETE)
+    asked = body(AgreeToDeletions, request)["deletions"]
+    rows = list(expiry.approved(request.user).filter(pk__in=asked))
+    made, refused = expiry.agree_all(rows, by=request.user)
+    unknown = dict.fromkeys(set(asked) - {one.pk for one in rows}, "There is no such approval.")
+    told = [{"deletion": key, "why": why} for key, why in {**refused, **unknown}.items()]
+    return Response(AgreedSerializer({"agreed": made, "refused": told}).data)
+
+
 @call("GET", gives=page_of(DeletionSerializer))
 def approved(request: Request) -> Response:
     """Approvals that may still be taken back, and what is being deleted."""
@@ -122,6 +168,34 @@ def take_back(request: Request, key) -> Response:
     expiry.take_back(decision, reason=body(Why, request)["reason"], by=request.user)
     decision.refresh_from_db()
     return Response(DeletionSerializer(decision).data)
+
+
+@call("GET", gives=page_of(RejectionNoteSerializer))
+def notes(request: Request) -> Response:
+    """Archives that are still to be told that a study is over: by a note, or by a person."""
+    authority.require(request.user, Power.DELETE)
+    return listed(rejection_notes.untold(request.user), RejectionNoteSerializer, request)
+
+
+@call("POST", gives=RejectionNoteSerializer)
+def tell_archive(request: Request, key) -> Response:
+    """Send a note (again) now."""
+    note = _note(request, key)
+    rejection_notes.again(note, by=request.user)
+    return Response(RejectionNoteSerializer(note).data)
+
+
+@call("POST", takes=ToldHow, gives=RejectionNoteSerializer)
+def archive_told(request: Request, key) -> Response:
+    """Record that a person told an archive."""
+    note = _note(request, key)
+    rejection_notes.told_by_hand(note, how=body(ToldHow, request)["how"], by=request.user)
+    return Response(RejectionNoteSerializer(note).data)
+
+
+def _note(request: Request, key) -> RejectionNote:
+    authority.require(request.user, Power.DELETE)
+    return get_object_or_404(rejection_notes.untold(request.user), pk=key)
 
 
 @call("GET", gives=page_of(HoldSerializer))

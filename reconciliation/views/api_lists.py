@@ -7,31 +7,32 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from policies import authority
-from policies.models import Destination, Power, Procedure, Reason, RetentionRule
+from policies.models import Destination, Power, Procedure, Reason, RetentionRule, User
 from reconciliation import clearance, permission, queue
 from reconciliation import serializers as shapes
-from reconciliation.models import Instance, Study, Submission, Unreadable
+from reconciliation.models import Instance, Study, Submission
 from reconciliation.views import api_bodies as bodies
 from reconciliation.views.api import call, filters, listed, page_of, paged, require_reader
 
-UNREADABLE = Unreadable.objects.order_by("number")
 SHOWN = 25  # unreadable arrivals of one submission in the list of submissions
 
 
-def counted(rows: QuerySet[Submission], *, unreadable: QuerySet[Unreadable]) -> QuerySet[Submission]:
-    """With the number of objects that each one brought, and the arrivals that could not be read."""
+def counted(user: User, *, at_most: int | None = None) -> QuerySet[Submission]:
+    """With the number of objects that each one brought, and the arrivals that could not be read and may be told of."""
     of_one = Instance.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
     number = Coalesce(Subquery(of_one.annotate(n=Count("pk")).values("n")), 0)
-    beginnings = Prefetch("studies", queryset=Study.objects.only("id", "submission").order_by("received_at", "id"))
-    return rows.annotate(number_of_instances=number).prefetch_related(
-        beginnings, Prefetch("unreadable", queryset=unreadable, to_attr="arrivals")
+    unreadable = queue.unreadable(user).order_by("number")[:at_most]
+    return (
+        queue.submissions(user)
+        .annotate(number_of_instances=number)
+        .prefetch_related(queue.begun_with(user), Prefetch("unreadable", queryset=unreadable, to_attr="arrivals"))
     )
 
 
 @call("GET", gives=page_of(shapes.SubmissionSerializer), filters=bodies.Cursor)
 def submissions(request: Request) -> Response:
     """What was handed over, newest first, with counts and the first arrivals that could not be read."""
-    rows = counted(queue.submissions(request.user), unreadable=UNREADABLE[:SHOWN])
+    rows = counted(request.user, at_most=SHOWN)
     cursor = filters(bodies.Cursor, request)["cursor"]
     return paged(rows, shapes.SubmissionSerializer, request, cursor=cursor)
 
@@ -39,7 +40,7 @@ def submissions(request: Request) -> Response:
 @call("GET", gives=shapes.SubmissionSerializer)
 def submission(request: Request, key) -> Response:
     """One submission with every arrival that could not be read."""
-    rows = counted(queue.submissions(request.user), unreadable=UNREADABLE)
+    rows = counted(request.user)
     return Response(shapes.SubmissionSerializer(get_object_or_404(rows, pk=key)).data)
 
 

@@ -39,6 +39,10 @@ class Orders(APIView):
         """Orders, newest first: of one patient, or of those whom a search finds."""
         require_reader(request)
         given = filters(bodies.OrderFilters, request)
+        if given["q"]:
+            audit.looked(request.user, "patients", key=given["q"][:64], verb="search patients")
+        if patient := Patient.objects.filter(pk=given.get("patient")).first():
+            audit.looked(request.user, patient)
         return paged(orders_found(given), ToldOrderSerializer, request, cursor=given["cursor"], by="created_at")
 
     @described("make_order", takes=MADE, gives=ToldOrderSerializer, status=201)
@@ -99,7 +103,9 @@ def source_named(request: Request, key) -> Source:
 def order(request: Request, key) -> Response:
     """One order with its patient."""
     require_reader(request)
-    return Response(represented(key))
+    found = get_object_or_404(bodies.TOLD_ORDERS, pk=key)
+    audit.looked(request.user, found.patient)
+    return Response(ToldOrderSerializer(found).data)
 
 
 @call("POST", takes=bodies.CancelOrder, gives=ToldOrderSerializer)

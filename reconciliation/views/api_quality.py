@@ -68,4 +68,4 @@ def prefix(request: Request, key) -> Response:
 @call("GET", gives=page_of(LetterSerializer))
 def letters(request: Request, key) -> Response:
     """What the sender is told about the rejection of a study, the newest first."""
-    return listed(queue.get(request.user, key).letters.select_related("made_by"), LetterSerializer, request)
+    return listed(queue.look(request.user, key).letters.select_related("made_by"), LetterSerializer, request)

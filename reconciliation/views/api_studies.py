@@ -92,7 +92,7 @@ def studies(request: Request) -> Response:
 @call("GET", gives=shapes.StudySerializer)
 def study(request: Request, key) -> Response:
     """One study: as received, as mapped, what was found, who has it, and which steps lead on."""
-    audit.looked(request.user, queue.get(request.user, key))
+    queue.look(request.user, key)
     return shown(request, key)
 
 
@@ -101,7 +101,7 @@ class Lease(APIView):
     def post(self, request: Request, key) -> Response:
         """Take or renew the lease. Taking it over from somebody needs a reason."""
         given = body(bodies.TakeLease, request)
-        lease.take(queue.get(request.user, key), by=request.user, reason=given["reason"])
+        lease.take(queue.look(request.user, key), by=request.user, reason=given["reason"])
         return shown(request, key)
 
     @described("give_back_lease", gives=shapes.StudySerializer)
@@ -114,7 +114,7 @@ class Lease(APIView):
 @call("GET", gives=page_of(shapes.ProposalSerializer))
 def proposals(request: Request, key) -> Response:
     """Candidates with their evidence, the best first. Nothing is chosen by them."""
-    study = queue.get(request.user, key)
+    study = queue.look(request.user, key)
     matching.refresh(study)
     rows = study.proposals.filter(patient__merged_into=None).select_related("patient", "order__patient")
     found = rows.prefetch_related("patient__identifiers", "order__patient__identifiers")
@@ -131,14 +131,14 @@ class LookUp(APIView):
     @described("looked_up", gives=shapes.LookupSerializer)
     def get(self, request: Request, key) -> Response:
         """What those systems said when they were asked last, and why one said nothing."""
-        row = asking.of(queue.get(request.user, key))
+        row = asking.of(queue.look(request.user, key))
         return Response(shapes.LookupSerializer(row or Lookup()).data)
 
 
 @call("GET", gives=shapes.PreviewSerializer, filters=bodies.Plan)
 def preview(request: Request, key) -> Response:
     """The changes that mapping to this order or patient would make. Nothing is stored."""
-    given, study = filters(bodies.Plan, request), queue.get(request.user, key)
+    given, study = filters(bodies.Plan, request), queue.look(request.user, key)
     renamed = renaming.plan(study, of_uids(given))
     found = mapping.preview(study, order=given["order"], patient=given["patient"], intent=given["intent"])
     shown = mapping.fingerprint(found, renamed)
@@ -165,7 +165,7 @@ def map_again(request: Request, key) -> Response:
 @call("GET", gives=shapes.DecidedSerializer)
 def changes(request: Request, key) -> Response:
     """The mapping that stands and its changes, as they will be or were sent; none while the study is not mapped."""
-    made = queue.get(request.user, key).mapping
+    made = queue.look(request.user, key).mapping
     stands = made and shapes.MappingSerializer(made).data
     uids = asdict(renaming.of(made))
     return Response({"mapping": stands, "changes": made.changes if made else [], "uids": uids})
@@ -260,7 +260,7 @@ def reinstate(request: Request, key) -> Response:
 @call("GET", gives=page_of(shapes.LedgerLineSerializer))
 def history(request: Request, key) -> Response:
     """What was done to this study, newest first. Whoever may see a study may see what was done to it."""
-    study = queue.get(request.user, key)
+    study = queue.look(request.user, key)
     return listed(audit.history(study, study.order_id), shapes.LedgerLineSerializer, request)
 
 

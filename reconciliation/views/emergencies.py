@@ -14,13 +14,12 @@ from reconciliation import emergency, queue
 def enter(request: HttpRequest) -> HttpResponse:
     """Open a study by its exact number: a patient's may open several, and then each is named."""
     authority.require(request.user, Power.EMERGENCY)
-    opened = []
     if request.method == "POST":
         said = request.POST
         opened = emergency.enter(said.get("words", ""), reason=said.get("reason", ""), by=request.user)
         if len(opened) == 1:
             return redirect("study", opened[0].study_id)
-    return render(request, "reconciliation/emergency.html", {"opened": opened})
+    return render(request, "reconciliation/emergency.html", {"opened": emergency.open_now(request.user)})
 
 
 @require_GET

@@ -10,7 +10,6 @@ from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
-from policies import audit
 from reconciliation import keeping, queue, stores
 from reconciliation.dicom.render import render as render_picture
 from reconciliation.models import Instance, Series, Study
@@ -33,8 +32,7 @@ class Picture(NamedTuple):
 def picture(request: HttpRequest, key) -> HttpResponse:
     """One frame as JPEG, or a drawn sentence that says why there is none."""
     one = get_object_or_404(Instance.objects.select_related("series"), pk=key)
-    study = queue.get(request.user, one.series.study_id)
-    audit.looked(request.user, study)
+    study = queue.look(request.user, one.series.study_id)
     frame = min(_number(request, "frame"), max(one.frames - 1, 0))
     width = next((width for width in WIDTHS if width >= _number(request, "width")), WIDTHS[-1])
     if width == WIDTHS[-1]:  # small ones are loaded with the study page, which has its own word for it

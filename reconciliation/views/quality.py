@@ -29,6 +29,6 @@ def period(text: str) -> int:
 @require_GET
 def letters(request: HttpRequest, key) -> HttpResponse:
     """What the sender was told, or is to be told, to be printed or copied."""
-    study = queue.get(request.user, key)
+    study = queue.look(request.user, key)
     found = study.letters.select_related("made_by")
     return render(request, "reconciliation/letters.html", {"study": study, "letters": found})

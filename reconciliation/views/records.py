@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -13,7 +12,6 @@ from django.views.decorators.http import require_GET, require_POST
 from policies import audit, authority, deeds, reading
 from policies.models import LedgerHead, Power, User
 from reconciliation import queue
-from reconciliation.models import Study
 from reconciliation.views import searches
 
 # What may name a patient, and what stands for it in an address.
@@ -24,7 +22,7 @@ MOST_STUDIES = 100  # that one number may mean
 
 @require_GET
 def submissions(request: HttpRequest) -> HttpResponse:
-    rows = queue.submissions(request.user).prefetch_related("studies")
+    rows = queue.submissions(request.user).prefetch_related(queue.begun_with(request.user))
     page = queue.page(rows, cursor=request.GET.get("after", ""))
     return render(request, "reconciliation/submissions.html", {"page": page})
 
@@ -99,7 +97,7 @@ def step(by: User, after: int) -> audit.Walked:
     """Check the next stretch; when it is the last one, what was found is a line of the ledger."""
     walked = audit.walk(after)
     if walked.done:
-        audit.record(by, "verify ledger", "ledger", key="ledger", reason=walked.problem, detail={"line": walked.line})
+        audit.found(by, walked.problem, line=walked.line)
     return walked
 
 
@@ -121,7 +119,4 @@ def _studies(number: str) -> tuple[str, ...]:
         return (str(uuid.UUID(number)),)
     except ValueError:
         pass
-    theirs = Q(study_instance_uid=number) | Q(accession_number=number) | Q(patient_id=number)
-    ours = Q(order__accession_number=number) | Q(local_patient__identifiers__value=number)
-    found = Study.objects.filter(theirs | ours).order_by().values_list("pk", flat=True).distinct()
-    return tuple(str(key) for key in found[:MOST_STUDIES])
+    return tuple(str(study.pk) for study in queue.numbered(number)[:MOST_STUDIES])

@@ -26,6 +26,7 @@ from reconciliation import (
     delivery,
     emergency,
     forms,
+    four_eyes,
     keeping,
     lease,
     local,
@@ -34,6 +35,7 @@ from reconciliation import (
     permission,
     prefixing,
     queue,
+    rejection_notes,
     renaming,
     workflow,
 )
@@ -70,8 +72,7 @@ GIVEN_BACK = (
 
 @require_GET
 def show(request: HttpRequest, key) -> HttpResponse:
-    study = queue.get(request.user, key)
-    audit.looked(request.user, study)
+    study = queue.look(request.user, key)
     if "expiry" not in request.GET:  # to check what may be deleted is no use of it
         keeping.viewed(study)
     return render(request, "reconciliation/study.html", context(request, study))
@@ -266,8 +267,10 @@ def _keeping(request: HttpRequest, study: Study) -> dict:
     return {
         "kept": kept,
         "holds": keeping.holds(study),
-        "doomed": study.deletions.filter(state__in=LIVE).select_related("approved_by").first(),
-        "deleted": study.proofs.select_related("deletion__approved_by").first(),
+        "doomed": study.deletions.filter(state__in=LIVE).select_related("approved_by", "seconded_by").first(),
+        "deleted": study.proofs.select_related("deletion__approved_by", "deletion__seconded_by").first(),
+        "notes": rejection_notes.acted_on(rejection_notes.of_study(study)) if study.state == State.EXPIRED else [],
+        "may_tell": not permission.why_not(request.user, Power.DELETE, study),
         "may_rescue": study.state in workflow.ENDS and not permission.why_not(request.user, Power.OVERRIDE, study),
         "may_hold": study.state != State.EXPIRED and not permission.why_not(request.user, Power.DELETE, study),
         "other_rules": [one for one in RetentionRule.objects.filter(active=True) if one.pk != study.retention_id],
@@ -328,11 +331,13 @@ def _to_release(request: HttpRequest, study: Study, choice: str) -> dict:
 def _second(request: HttpRequest, study: Study, where: list[tuple]) -> dict:
     """Where a second person is needed, and what waits for one."""
     open_to = [place for place, barred in where if not barred]
-    with_two = [place for place in open_to if permission.second_person(Power.RELEASE, study, to=[place])]
+    alone = {place: four_eyes.why_alone(study, to=[place], by=request.user) for place in open_to}
+    with_two = [place for place, why in alone.items() if why]
     row = approvals.waiting(study)
     found = {"with_two": with_two, "asks": bool(with_two) and with_two == open_to, "approval": row}
+    found["overridden"] = four_eyes.OVERRIDDEN if four_eyes.OVERRIDDEN in alone.values() else ""
     if row is None:
-        return found
+        return found | {"declined": approvals.declined(study)}
     barred = approvals.why_not_second(row, study, request.user)
     return found | {"approval_places": approvals.places(row), "not_second": barred}
 
@@ -396,7 +401,7 @@ def candidates(request: HttpRequest, key) -> HttpResponse:
 @require_GET
 def changes(request: HttpRequest, key) -> HttpResponse:
     """What would change under the choice in the address; without htmx the page with that choice made."""
-    study = queue.get(request.user, key)
+    study = queue.look(request.user, key)
     choice = request.GET.get("choice", "")
     if not request.htmx:
         return redirect(f"{reverse('study', args=[study.pk])}?{urlencode({'choice': choice})}")
@@ -420,7 +425,7 @@ def lookup(request: HttpRequest, key) -> HttpResponse:
 @require_GET
 def answers(request: HttpRequest, key) -> HttpResponse:
     """What worklist and demographics have said by now; the candidates come with it when all have."""
-    study = queue.get(request.user, key)
+    study = queue.look(request.user, key)
     if not request.htmx:
         return redirect("study", study.pk)
     row = asking.of(study)

@@ -104,15 +104,18 @@ def test_a_study_read_for_others_is_chosen_by_its_number(page, sign_in):
 def test_managers_try_a_draft(page, sign_in):
     User.objects.filter(pk=make.user("manager").pk).update(is_staff=True)
     draft = CoercionRule.objects.create(
-        name="Outside", kind="label", attribute="StudyDescription", how="prefix", text="OUTSIDE", active=False
+        name="Outside", kind="label", attribute="StudyDescription", how="prefix", text="FOREIGN", active=False
     )
-    study = make.study()
+    make.study()
     sign_in(page, make.user("manager"))
-    page.goto(reverse("admin:policies_coercionrule_try"))
-    page.get_by_label("Study").fill(str(study.pk))
-    page.get_by_label("As if this rule were in use").select_option(str(draft.pk))
-    page.get_by_role("button", name="What would be written?").click()
+    page.goto(reverse("admin:policies_coercionrule_change", args=[draft.pk]))
+    page.get_by_label("Text", exact=True).fill("OUTSIDE")
+    page.get_by_label("Active").check()
+    page.get_by_label("Study", exact=True).focus()
+    page.keyboard.press("Enter")
     page.get_by_text("OUTSIDE CT CHEST").wait_for()
+    assert page.evaluate("document.activeElement.id") == "tryout"
+    assert CoercionRule.objects.get().text == "FOREIGN"
     seen(page, "try")
     page.goto(reverse("admin:policies_qualityrule_add"))
     seen(page, "rule")

@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from policies import audit
 from policies.models import LedgerHead, LedgerLine
+from policies.problems import Invalid
 from tests import make
 from tests.conftest import triggers_lifted
 
@@ -31,6 +32,13 @@ def test_each_line_carries_the_digest_of_the_one_before():
 
     assert second.previous == first.digest
     assert audit.verify() == ""
+
+
+def test_nobody_fills_the_ledger_with_one_reason():
+    with pytest.raises(Invalid, match="4000 characters"):
+        audit.record(make.user("desk"), "reject", "study", key="k1", reason="x" * 4001)
+
+    assert not LedgerLine.objects.exists()
 
 
 @pytest.mark.parametrize("deed", ["update", "delete"])

@@ -4,12 +4,22 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from policies import drafts, versions
 from policies.drafts import Wanted
-from policies.models import Grant, LedgerLine, MatchingPolicy, PolicyDraft, PolicyVersion, Procedure, RetentionRule
+from policies.models import (
+    Grant,
+    LedgerLine,
+    MatchingPolicy,
+    PolicyDraft,
+    PolicyVersion,
+    Procedure,
+    RetentionRule,
+    SecondPerson,
+)
 from policies.problems import Conflict, Denied
 from reconciliation import tasks
 from tests import make
@@ -194,3 +204,37 @@ def test_an_automatic_matching_policy_is_approved_by_who_approved_its_draft(mana
     drafts.approve(draft, by=second)
 
     assert MatchingPolicy.objects.get().approved_by == second
+
+
+# --- which kinds wait: a manager says so -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "waits"), [("retentionrule", True), ("", True), ("grant", False)])
+def test_a_rule_says_which_kinds_wait_for_a_second_person(rule, manager, kind, waits):
+    SecondPerson.objects.create(power="set policy", kind=kind)
+    draft = drafts.change(wanted(rule, period="P5Y"), by=manager, why="The law.")
+
+    assert draft.state == (State.SUBMITTED if waits else State.IN_FORCE)
+
+
+def test_a_draft_that_is_older_than_such_a_rule_waits_too(rule, manager):
+    old = drafts.write(wanted(rule, period="P5Y"), by=manager, why="The law.")
+    SecondPerson.objects.create(power="set policy", kind="retentionrule")
+    drafts.submit(old, by=manager)
+
+    assert (period(rule), old.state) == ("P1Y", State.SUBMITTED)
+
+
+def test_such_a_rule_is_taken_away_only_with_a_second_person(manager, second):
+    asking = SecondPerson.objects.create(power="set policy", kind="retentionrule")
+    versions.keep(asking, by=manager)
+    draft = drafts.change(Wanted.of(asking, deleted=True), by=manager, why="It is in the way.")
+    assert SecondPerson.objects.exists()
+
+    drafts.approve(draft, by=second)
+    assert not SecondPerson.objects.exists()
+
+
+def test_a_kind_that_is_none_is_refused():
+    with pytest.raises(ValidationError, match="no such kind"):
+        SecondPerson(power="set policy", kind="weather").full_clean()

@@ -1,18 +1,26 @@
 """Policies as one file: what is exported is what is imported, and what is not understood is named by its line."""
 
+import re
+
 import pytest
 import yaml
+from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 
 from policies import exchange, versions
 from policies.models import (
     AuthorityAlias,
+    CoercionRule,
     Grant,
     MatchingPolicy,
+    MatchingWeight,
+    Organisation,
     PolicyVersion,
     Procedure,
     ProcedureRule,
+    QualityRule,
     RetentionRule,
+    SecondPerson,
     Source,
     User,
 )
@@ -59,6 +67,59 @@ def test_a_file_brings_every_rule_back_into_an_empty_portal(rows, root):
     assert exchange.exported() == text
     assert PolicyVersion.objects.filter(why="Moved.", made_by=root).exists()
     assert ProcedureRule.objects.get().source == Source.objects.get()
+
+
+@pytest.fixture
+def full(rows):
+    """At least one rule of every kind, and pairs that differ in what they are for alone."""
+    trust = Organisation.objects.create(name="General Hospital Trust")
+    second = make.source("City Clinic", organisation=trust, intent="read", requester="Weber, Karl")
+    second.systems.create(ae_title="CT", network="10.1.0.0/16")
+    second.clients.create(account="api-clinic")
+    second.clients.create(certificate="clinic.example", network="10.1.0.0/16")
+    for source, words in [(None, ""), (None, "thorax"), (second, "")]:
+        ProcedureRule.objects.create(procedure=make.procedure(), source=source, words=words)
+    for source, modality in [(None, ""), (None, "CT"), (second, "")]:
+        SecondPerson.objects.create(power="release", source=source, modality=modality)
+    make.consent_rule(source=second)
+    QualityRule.objects.create(code="body-part-missing", kind="required", attribute="BodyPartExamined")
+    CoercionRule.objects.create(name="Label", kind="label", attribute="StudyDescription", how="prefix", text="OUTSIDE")
+    MatchingWeight.objects.get_or_create(field="birth_date", level="same", defaults={"m": 0.99, "u": 0.01})
+    return rows
+
+
+def test_a_full_policy_imports_into_an_empty_portal_and_is_the_same_byte_by_byte(full, root):
+    text = exchange.exported()
+    for model in reversed(versions.KINDS):
+        assert model.objects.exists(), model
+        model.objects.all().delete()
+    Group.objects.all().delete()
+    exchange.imported(text, by=root, why="Moved.")
+
+    assert exchange.exported() == text
+    assert Group.objects.filter(name="group of lee").exists()
+
+
+def test_a_file_imported_twice_changes_nothing_the_second_time(full, root):
+    text = exchange.exported().replace("period: P1Y", "period: P9Y").replace("group of lee", "Night shift")
+    assert exchange.imported(text, by=root, why="Once.")
+    before = PolicyVersion.objects.count()
+
+    assert exchange.imported(text, by=root, why="Twice.") == []
+    assert PolicyVersion.objects.count() == before
+
+
+def test_no_kind_of_rule_is_known_by_a_key_of_its_own(full):
+    assert [model for model in versions.KINDS if model._meta.pk.name in exchange.natural(model)] == []
+    assert not re.search("[0-9a-f]{8}-[0-9a-f]{4}", exchange.exported())
+
+
+def test_a_group_that_is_not_here_is_told_first(rows):
+    said = exchange.exported().replace("group of lee", "Night shift")
+
+    first = exchange.compared(said)[0]
+    assert (first.deed, first.kind, first.wanted.title) == ("added", "group", "Night shift")
+    assert not Group.objects.filter(name="Night shift").exists()
 
 
 def test_rules_point_to_each_other_by_name_and_approvals_stay_at_home(rows):
@@ -156,6 +217,14 @@ def test_an_automatic_policy_is_signed_by_whoever_imports_it(rows, manager):
         ("retentionrule:\n- name: A\n  priority: high\n", "Line 3: 'high' is no priority"),
         ("source: &a\n- name: A\nreason: *a\n", "Line 3: references"),
         ("source: [\n", "Line 2: this is no YAML"),
+        ("reason:\n- code: 2026-99-99\n  sentence: A\n", "Line 2: this is no value"),
+        ("reason:\n- code: A\n  sentence: !!binary x\n", "Line 3: this is no value"),
+        ("reason:\n- code: {a: b}\n  sentence: A\n", "Line 2: '{'a': 'b'}' is no code"),
+        ("reason:\n- code: [A]\n  sentence: A\n", "Line 2: '['A']' is no code"),
+        ("reason:\n- code: !!set {a}\n  sentence: A\n", "Line 2: '{'a'}' is no code"),
+        ("consentrule:\n- name: A\n  suffices: {a: 1}\n", "Line 3: '{'a': 1}' is no suffices"),
+        ("consentrule:\n- name: A\n  suffices: [[a]]\n", "Line 3: '[['a']]' is no suffices"),
+        ("reason:\n- code: A\n  sentence: .nan\n", "Line 3: 'nan' is no sentence"),
         ("source:\n- !!python/object/apply:os.system [ls]\n", "Line 2:"),
         ("source:\n- name: !!python/name:os.system\n", "Line 2:"),
         ("source: none\n", "Line 1: a list of rules"),

@@ -9,7 +9,7 @@ from django.utils import timezone
 from policies import audit
 from policies.models import LedgerLine
 from reconciliation import deletion, expiry, intake, inventory, keeping, rebuild, stores, tasks
-from reconciliation.models import Deletion, DeletionProof, DeliveredInstance, Instance, Series, Study
+from reconciliation.models import Deletion, DeletionProof, DeliveredInstance, Instance, RejectionNote, Series, Study
 from tests import make
 from tests.conftest import triggers_lifted
 from tests.test_architecture import MODULES, ROOT
@@ -101,7 +101,8 @@ def test_a_rule_that_tells_leaves_word_of_which_archives_are_still_to_be_told(ap
     decision = ripe(expiry.approve(make.due(), reason="Over", by=approver))
     deletion.carry_out(decision)
 
-    assert decision.proof.to_tell == ["PACS"]
+    (note,) = RejectionNote.objects.all()
+    assert (note.delivery.destination.name, note.title, note.state) == ("PACS", "113039", "by hand")
     assert LedgerLine.objects.latest("id").verb == "archives to tell"
 
 

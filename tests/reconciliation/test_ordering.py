@@ -100,9 +100,7 @@ def test_the_order_system_reads_what_the_order_is_for():
 def test_who_asks_for_the_order_is_typed_or_usual_at_the_source_or_named_by_the_study(usual, typed, written):
     make.sequence()
     study = make.study(of=make.source(requester=usual), ReferringPhysicianName="Aldous^Petra")
-    order = ordering.generate(
-        study, make.patient(), by=make.user("desk"), procedure=make.procedure(), requester=typed
-    )
+    order = ordering.generate(study, make.patient(), by=make.user("desk"), procedure=make.procedure(), requester=typed)
 
     assert order.referring_physician == written
 
@@ -137,6 +135,18 @@ def test_an_order_is_generated_for_a_study_that_one_may_map():
         ordering.generate(make.study("mapped"), make.patient(), by=make.user("desk"))
     with pytest.raises(Denied):
         ordering.generate(make.study(), make.patient(), by=make.user("frontdesk"))
+
+
+def test_nobody_cancels_the_order_of_a_study_that_they_may_not_work_on():
+    order = make.order(origin="generated", requested_procedure_id="R1")
+    make.study("cleared", to=order)
+    there = make.source("Elsewhere")
+    lee = make.user("lee", grants=[(power, there, None) for power in ("view", "create order")])
+    for own in (None, make.study(of=there)):
+        with pytest.raises(Denied, match="may not cancel"):
+            ordering.cancel(order, by=lee, reason="Mine", study=own)
+
+    assert Order.objects.get(pk=order.pk).is_open
 
 
 @pytest.mark.parametrize("state", ["released", "delivered"])

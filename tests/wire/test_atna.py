@@ -14,7 +14,7 @@ from policies import atna, audit
 from policies.models import AuditMessage, LedgerLine
 from tests import make
 from tests.policies.rules.test_atna import problems
-from tests.wire.certificates import Trust, trust_in
+from tests.wire.certificates import Trust, certificate_for, trust_in
 from tests.wire.collector import Collector
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +23,10 @@ HEADER = re.compile(rb"<85>1 \S+Z \S+ IMGSHARE \d+ DICOM\+RFC3881 - \xef\xbb\xbf
 
 @pytest.fixture(scope="module")
 def trust(tmp_path_factory) -> Trust:
-    return trust_in(tmp_path_factory.mktemp("atna"))
+    """The repository is ours here, under the name that the portal calls it by."""
+    folder = tmp_path_factory.mktemp("atna")
+    made = trust_in(folder)
+    return made._replace(ours=certificate_for("127.0.0.1", folder, made))
 
 
 @pytest.fixture
@@ -128,6 +131,27 @@ def test_a_slow_one_is_given_up_in_time_and_asked_again_later(trust, told, setti
 def test_a_repository_that_nobody_vouches_for_is_told_nothing(trust, told, tmp_path):
     stranger = trust._replace(ours=trust.stranger)
     with Collector(stranger) as collector:
+        told(collector.port)
+        record(1)
+
+        assert atna.send_due() == 0
+    assert (collector.messages, waiting()) == ([], 1)
+
+
+@pytest.mark.parametrize(("name", "taken"), [("localhost", 0), ("door", 0), ("127.0.0.1", 1)])
+def test_a_repository_is_told_only_under_the_name_in_its_certificate(trust, told, settings, name, taken):
+    with Collector(trust) as collector:
+        told(collector.port)
+        settings.ATNA_TLS_NAME = name
+        record(1)
+
+        assert atna.send_due() == taken
+    assert len(collector.messages) == taken
+
+
+def test_an_authority_alone_is_not_enough(trust, told):
+    """Of a known authority, but for somebody else."""
+    with Collector(trust._replace(ours=trust.theirs)) as collector:
         told(collector.port)
         record(1)
 

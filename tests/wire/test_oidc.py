@@ -1,8 +1,11 @@
 """The hospital's own sign-in, spoken with a small OpenID Connect server on loopback."""
 
 import json
+import re
 import threading
+import time
 from collections.abc import Iterator
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -102,3 +105,22 @@ def test_a_server_that_does_not_answer_is_said_in_words(server, settings):
     answer = Client().post("/account/oidc/hospital/")
 
     assert "did not answer as it should" in answer.content.decode()
+
+
+def test_who_must_say_once_more_who_they_are_is_asked_by_the_server(server, settings):
+    settings.REAUTHENTICATE_ADMIN_SECONDS = 1800
+    made = User.objects.create_superuser("lee")
+    server.claims = {"sub": "4711", "preferred_username": "lee"}
+    client, _answer = sign_in()
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "socialaccount", "at": time.time() - 1801}]
+    session.save()
+    page = client.get("/admin/policies/grant/add/", follow=True).content.decode()
+    form = unescape(re.search(r'action="(/account/oidc/hospital/[^"]*)"', page)[1])
+    asked = parse_qs(urlsplit(client.post(form).url).query)
+    then = client.get("/account/oidc/hospital/callback/", {"code": "c", "state": asked["state"][0]})
+
+    assert (asked["prompt"], asked["max_age"]) == (["login"], ["0"])
+    assert then.url == "/admin/policies/grant/add/"
+    assert client.get(then.url).status_code == 200
+    assert not made.has_usable_password()

@@ -1,5 +1,7 @@
-// The due list: one tick for all that nothing stands against and that no person decides about alone.
+// The lists of what is due and of what waits: one tick for all rows of a list that may be decided together.
 "use strict";
-document.querySelector("[data-tick-all]")?.addEventListener("change", (event) => {
-  for (const box of document.querySelectorAll("[data-tick]")) box.checked = event.currentTarget.checked;
-});
+for (const all of document.querySelectorAll("[data-tick-all]")) {
+  all.addEventListener("change", () => {
+    for (const box of all.closest("table").querySelectorAll("[data-tick]")) box.checked = all.checked;
+  });
+}

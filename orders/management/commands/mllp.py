@@ -12,6 +12,7 @@ from django.db import close_old_connections, connections
 
 from orders import inbound
 from orders.hl7 import mllp
+from policies import running
 from policies.problems import Conflict, Denied, Invalid, Problem, TooMany
 from policies.rules.tls import CIPHERS, Acceptor, Credentials
 
@@ -91,5 +92,6 @@ class Command(BaseCommand):
         self.stdout.write(f"HL7 door listens on {settings.BIND_ADDRESS}:{door.port}{by}")
         self.stdout.flush()
         gc.freeze()  # what is loaded now stays
-        over.wait()
-        door.stop()
+        with running.told("mllp"):
+            over.wait()
+            door.stop()

@@ -18,19 +18,20 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options):
-        if broken := audit.verify(told=self._told if options["verbosity"] > 1 else lambda line: None):
+        noted = self._read(options["anchors"]) if options["anchors"] else []
+        count = LedgerLine.objects.count()
+        broken = audit.verify(told=self._told if options["verbosity"] > 1 else lambda line: None)
+        if broken := broken or anchors.verify(noted):
+            audit.found(audit.PORTAL, broken, line=count)
             raise CommandError(broken)
-        checked = self._anchors(options["anchors"]) if options["anchors"] else ""
-        self.stdout.write(f"{LedgerLine.objects.count()} lines{checked}, the chain holds.")
+        checked = f", {len(noted)} anchors" if noted else ""
+        self.stdout.write(f"{count} lines{checked}, the chain holds.")
 
     def _told(self, line: int) -> None:
         self.stdout.write(f"up to line {line}")
 
-    def _anchors(self, path: Path) -> str:
+    def _read(self, path: Path) -> list[anchors.Noted]:
         try:
-            noted = anchors.read(path)
+            return anchors.read(path)
         except (OSError, Invalid) as problem:
             raise CommandError(f"The anchors cannot be read: {problem}") from problem
-        if broken := anchors.verify(noted):
-            raise CommandError(broken)
-        return f", {len(noted)} anchors"

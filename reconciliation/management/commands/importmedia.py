@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
+from pydicom.uid import MediaStorageDirectoryStorage
 
 from policies.models import Source
 from reconciliation import intake, stores
@@ -16,6 +17,8 @@ from reconciliation.dicom.spool import Submission
 
 HEAD = 132 + 64  # bytes that tell whether a file may be DICOM
 CHUNK = 1 << 20
+CONTENTS = MediaStorageDirectoryStorage.encode()  # every disc has one: it is no reason for an alarm
+NO_OBJECT = "This is the table of contents of the disc (DICOMDIR). All files are read, whatever it lists."
 
 
 class Command(BaseCommand):
@@ -54,6 +57,8 @@ class Command(BaseCommand):
                 head = file.read(HEAD)
                 if not looks_like_dicom(head):
                     return self.tell(path=found.name, outcome="not_dicom", reason="This is not a DICOM file.")
+                if CONTENTS in head:
+                    return self.tell(path=found.name, outcome="not_dicom", reason=NO_OBJECT)
                 with submission.part(name=found.name) as part:
                     part.write(head)
                     while chunk := file.read(CHUNK):

@@ -8,6 +8,7 @@ import time
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
+from policies import running
 from reconciliation import intake, matching, stores
 
 log = logging.getLogger(__name__)
@@ -46,16 +47,20 @@ class Command(BaseCommand):
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: over.set())
         stores.reader().start()
-        while not over.is_set():
-            pause = PAUSE
-            try:
-                pause *= not self.step()
-            except Exception:  # a database that is down stops the queue, not this process
-                log.exception("Intake failed; trying again")
-                pause = intake.LONGEST_WAIT / 5
-            if options["once"]:
-                return
-            over.wait(pause)
+        if options["once"]:
+            self.look()
+            return
+        with running.told("intake"):
+            while not over.is_set():
+                over.wait(self.look())
+
+    def look(self) -> float:
+        """One look; how many seconds to pause before the next."""
+        try:
+            return 0 if self.step() else PAUSE
+        except Exception:  # a database that is down stops the queue, not this process
+            log.exception("Intake failed; trying again")
+            return intake.LONGEST_WAIT / 5
 
     def step(self) -> int:
         done = intake.index_all(self.delays)

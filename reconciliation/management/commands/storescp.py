@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections, connection
 
-from policies import audit, bell
+from policies import audit, bell, running
 from policies.models import Destination, Source, SourceSystem
 from policies.rules.senders import Sender, Shown, identify
 from policies.rules.sparing import Sparing
@@ -157,9 +157,10 @@ def keep_door() -> None:
         refused=fresh(Refusals().write),
         on_report=fresh(reported),
     )
-    while not over.wait(1) and os.getppid() == parent:
-        pass
-    server.shutdown()
+    with running.told("storescp"):
+        while not over.wait(1) and os.getppid() == parent:
+            pass
+        server.shutdown()
 
 
 class Doors:

@@ -5,7 +5,7 @@ import uuid
 import pytest
 from rest_framework.test import APIClient
 
-from policies.models import Power
+from policies.models import LedgerLine, Power
 from reconciliation import serializers
 from reconciliation.models import Study, Unreadable
 from tests import make
@@ -39,6 +39,31 @@ def test_what_is_elsewhere_cannot_be_read(lee, elsewhere, path):
     query = f"?patient={elsewhere.local_patient_id}" if path == "preview/" else ""
 
     assert lee.get(f"/api/studies/{elsewhere.pk}/{path}{query}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["proposals/", "preview/", "changes/", "consent/", "history/", "letters/", "lookup/"])
+def test_who_reads_only_a_part_of_a_study_is_in_the_ledger_too(lee, here, path):
+    study = make.study("mapped", of=here)
+    lee.get(f"/api/studies/{study.pk}/{path}?patient={study.local_patient_id}")
+
+    assert LedgerLine.objects.filter(verb="look at", subject_key=study.pk, actor="Lee").count() == 1
+
+
+def test_who_reads_a_study_by_taking_it_is_in_the_ledger_too(lee, here):
+    study = make.study(of=here)
+    assert lee.post(f"/api/studies/{study.pk}/lease/", {}, format="json").status_code == 200
+
+    assert LedgerLine.objects.filter(verb="look at", subject_key=study.pk, actor="Lee").count() == 1
+
+
+def test_who_reads_patients_by_their_orders_is_in_the_ledger_too(lee):
+    order = make.order()
+    lee.get(f"/api/orders/{order.pk}/")
+    lee.get("/api/orders/?q=mueller")
+    lee.get(f"/api/orders/?patient={order.patient_id}")
+    found = LedgerLine.objects.filter(actor="Lee").order_by("id").values_list("verb", "subject_key")
+
+    assert list(found) == [("look at", str(order.patient_id)), ("search patients", "mueller")]
 
 
 @pytest.mark.parametrize("verb", POSTED)
