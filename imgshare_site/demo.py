@@ -132,8 +132,10 @@ def _archive_of_today() -> None:
     """The archive runs on the port of this run, which may not be that of the last."""
     here = {"host": "127.0.0.1", "port": settings.PACS_PORT}
     new = {"name": "PACS", "offered": True, "proof": Destination.Proof.NONE}  # it takes objects, answers no questions
-    ours, made = Destination.objects.get_or_create(ae_title=archive.AE_TITLE, defaults=new | here)
-    if not made and ours.host == here["host"]:
+    known = Destination.objects.filter(ae_title=archive.AE_TITLE)
+    if not known.exists():
+        Destination.objects.create(ae_title=archive.AE_TITLE, **new, **here)
+    for ours in known.filter(host=here["host"]).exclude(port=here["port"]):
         Destination.objects.filter(pk=ours.pk).update(**here)
         versions.keep(ours, by=None, why="The port of this run.")
 

@@ -71,7 +71,7 @@ class ClientForm(forms.ModelForm):
         return account
 
 
-class ClientInline(admin.StackedInline):
+class ClientInline(Uncut, admin.StackedInline):
     model = StowClient
     form = ClientForm
     extra = 0
