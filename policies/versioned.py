@@ -102,12 +102,6 @@ class Uncut(BaseModelAdmin):
         return field
 
 
-@cache
-def never_saved(form: type[forms.ModelForm]) -> type[forms.ModelForm]:
-    """The form of a rule that is only tried: it says what is wrong with it, and is valid for nobody who would save."""
-    return type(form.__name__, (form,), {"is_valid": lambda self: False})
-
-
 class Versioned(Uncut, admin.ModelAdmin):
     """The pages of what is one of `versions.KINDS`, or has such rows in a table of its own.
 
