@@ -76,6 +76,7 @@ DEEDS = {
     "review emergency access": Deed(_("emergency access reviewed"), atna.AUDIT_LOG_USED, "R"),
     "look at": _study(_("looked at"), "R"),
     "look up": Deed(_("looked up"), atna.QUERY, "E"),
+    "search studies": Deed(_("studies searched"), atna.QUERY, "E"),
     "search patients": Deed(_("patients searched"), atna.QUERY, "E"),
     "read ledger": Deed(_("ledger read"), atna.AUDIT_LOG_USED, "R"),
     "export ledger": Deed(_("ledger exported"), atna.AUDIT_LOG_USED, "R"),

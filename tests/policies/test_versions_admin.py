@@ -131,6 +131,17 @@ def test_a_deletion_that_needs_approval_is_a_draft(rule, manager, settings):
     assert PolicyDraft.objects.get().columns is None
 
 
+def test_the_grants_that_go_with_their_group_have_a_last_version():
+    root = User.objects.create_superuser("root")
+    lee = make.user("lee", grants=[("view", None, None)])
+    versions.adopt(Grant, why="Test.")
+    signed_in(root).post(reverse("admin:auth_group_delete", args=[lee.groups.get().pk]), {"post": "yes"})
+
+    assert not Grant.objects.filter(group__name="group of lee").exists()
+    assert PolicyVersion.objects.filter(kind="policies.grant", columns__isnull=True, made_by=root).count() == 1
+    assert versions.strays() == []
+
+
 def test_the_history_says_what_changed_and_why(rule, manager):
     save(manager, rule, period="P5Y")
     shown = text(signed_in(manager).get(page(rule, "history")))
