@@ -16,7 +16,7 @@ from policies.rules.matching import Class
 from policies.rules.retention import Decision, Facts, Rule
 from policies.rules.values import as_date
 from reconciliation import permission
-from reconciliation.models import LegalHold, Study
+from reconciliation.models import Deletion, LegalHold, Study
 
 State = Study.State
 NOTED = timedelta(hours=1)  # a study that is looked at again within this time is not written again
@@ -123,11 +123,19 @@ def hold(*, study: Study | None = None, patient: Patient | None = None, reason: 
     with transaction.atomic():
         if study and Study.objects.select_for_update().get(pk=study.pk).state == State.EXPIRED:
             raise Conflict("This study was deleted already. What is left is its proof.")
+        if patient:
+            _let_deletions_begin_or_wait()
         held = LegalHold.objects.create(
             study=study, patient=patient, reason=reason, placed_by=by, placed_at=timezone.now()
         )
         _tell(by, "hold", held, reason=reason)
     return held
+
+
+def _let_deletions_begin_or_wait() -> None:
+    """A deletion locks its study and then asks for holds: it has begun before this, or it sees what is placed now."""
+    doomed = Deletion.objects.filter(state=Deletion.State.APPROVED).values("study")
+    list(Study.objects.select_for_update().filter(pk__in=doomed).order_by("pk").values_list("pk"))
 
 
 def lift(held: LegalHold, *, reason: str, by: User) -> None:

@@ -20,8 +20,8 @@ from policies import audit, bell, clock
 from policies.models import Power, User
 from policies.problems import Conflict, Invalid
 from policies.rules.coercion import Action
+from reconciliation import amending, mapping, permission, renaming
 from reconciliation import delivery as sending
-from reconciliation import mapping, permission, renaming
 from reconciliation.dicom import rejection, scu
 from reconciliation.dicom.rejection import HEADER, Note, Reference
 from reconciliation.models import Delivery, Instance, RejectionNote, Study
@@ -180,7 +180,7 @@ def document(note: RejectionNote) -> Note:
         references=[Reference(*one) for one in note.references],
         at=timezone.localtime(note.made_at),
         said=note.said,
-        Manufacturer=mapping.MANUFACTURER,
+        Manufacturer=amending.MANUFACTURER,
         InstitutionName=settings.INSTITUTION_NAME,
     )
 

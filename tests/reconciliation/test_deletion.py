@@ -1,4 +1,5 @@
 import ast
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from datetime import timedelta
 
@@ -367,3 +368,20 @@ def test_only_deletion_removes_originals_and_their_rows():
             assert known, f"{name}: {on}.{what}()"
         if name != "reconciliation/deletion.py":
             assert not [on for on, _ in calls(path, "remove", "removing") if "vault" in on], name
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_hold_on_a_patient_waits_for_a_deletion_that_is_just_beginning(approver, approved):
+    def place():
+        try:
+            return keeping.hold(patient=approved.patient, reason="Court", by=make.approver())
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Study.objects.select_for_update().get(pk=approved.study_id)  # as a deletion begins
+            placing = pool.submit(place)
+            with pytest.raises(TimeoutError):
+                placing.result(timeout=0.5)
+        assert placing.result(timeout=10).patient == approved.patient
