@@ -4,6 +4,7 @@ from allauth.account import views as account
 from allauth.mfa.base import views as mfa
 from allauth.mfa.recovery_codes import views as codes
 from allauth.mfa.totp import views as totp
+from allauth.mfa.webauthn import views as keys
 from allauth.socialaccount import views as social
 from allauth.socialaccount.providers.openid_connect import views as oidc
 from allauth.usersessions import views as usersessions
@@ -28,6 +29,11 @@ urlpatterns = [
     path("second-factor/codes/", codes.view_recovery_codes, name="mfa_view_recovery_codes"),
     path("second-factor/codes/new/", codes.generate_recovery_codes, name="mfa_generate_recovery_codes"),
     path("second-factor/codes/file/", codes.download_recovery_codes, name="mfa_download_recovery_codes"),
+    path("second-factor/keys/", keys.list_webauthn, name="mfa_list_webauthn"),
+    path("second-factor/keys/add/", keys.add_webauthn, name="mfa_add_webauthn"),
+    path("second-factor/keys/again/", keys.reauthenticate_webauthn, name="mfa_reauthenticate_webauthn"),
+    path("second-factor/keys/<int:pk>/remove/", keys.remove_webauthn, name="mfa_remove_webauthn"),
+    path("second-factor/keys/<int:pk>/rename/", keys.edit_webauthn, name="mfa_edit_webauthn"),
     path("sessions/", usersessions.list_usersessions, name="usersessions_list"),
     # The hospital's own sign-in; not there while the settings name no server.
     path("oidc/cancelled/", social.login_cancelled, name="socialaccount_login_cancelled"),

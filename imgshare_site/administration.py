@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from reconciliation import topics, tryout, whatif
 
-# By topic, the pages and what each is for. A page that nobody has listed is found by a word of its name, or at the end.
+# By topic, every page and what it is for. A test asks for a line of each; one without would stand at the end.
 TOPICS = {
     _("Partners"): {
         "policies.organisation": _(
@@ -20,7 +20,10 @@ TOPICS = {
         "policies.user": _("People, and the groups they belong to"),
         "auth.group": _("Roles: groups of people with the same grants"),
         "policies.grant": _("Which group may do what, to studies of which source, toward which destination"),
-        "policies.secondperson": _("Where two must agree before a study is released"),
+        "policies.secondperson": _("Where two must agree: releases, overrides, deletions, changes of rules"),
+        "usersessions.usersession": _("Who is signed in where"),
+        "mfa.authenticator": _("Second factors of sign-in"),
+        "socialaccount.socialaccount": _("Accounts of the hospital's sign-in that belong to people here"),
     },
     _("Consent"): {"policies.consentrule": _("Which basis suffices for which use, with what evidence, for how long")},
     _("Retention"): {"policies.retentionrule": _("How long a study is kept; the first rule that fits is proposed")},
@@ -54,24 +57,13 @@ TOPICS = {
         "policies.policydraft": _("Changes that wait for their day or for a second person"),
     },
 }
-WORDS = {
-    _("Who may do what"): ("grant", "approval", "delegation", "device", "session", "emailaddress", "authenticator"),
-    _("Consent"): ("consent", "basis"),
-    _("Retention"): ("retention", "expiry", "hold", "deletion"),
-    _("Quality"): ("quality", "finding"),
-    _("Mapping and matching"): ("mapping", "matching", "dictionary", "code"),
-    _("Records"): ("ledger", "anchor", "version", "draft", "rehearsal", "replay", "audit", "security"),
-}
 REST = _("More")
 
 
 def topic_of(label: str):
-    """The topic of a page, and what it is for ("" where nobody has said)."""
-    for topic, pages in TOPICS.items():
-        if label in pages:
-            return topic, pages[label]
-    name = label.partition(".")[2]
-    return next((topic for topic, words in WORDS.items() if any(word in name for word in words)), REST), ""
+    """The topic of a page, and what it is for."""
+    found = ((topic, pages[label]) for topic, pages in TOPICS.items() if label in pages)
+    return next(found, (REST, ""))
 
 
 class Administration(admin.AdminSite):

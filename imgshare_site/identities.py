@@ -12,6 +12,8 @@ from policies import audit
 from policies.models import User
 from policies.problems import Denied
 
+FACTOR = "second factor elsewhere"  # in the session: whether the server said so; None when it says nothing of it
+MORE_THAN_KNOWN = frozenset(["mfa", "otp", "hwk", "swk", "sc", "fpt", "face", "iris", "retina", "vbm", "sms", "tel"])
 STRANGER = "You have no account here that signs in this way. Ask the administrator."
 
 
@@ -24,6 +26,7 @@ class Identities(DefaultSocialAccountAdapter):
         if sociallogin.state.get("process", "login") != "login":
             raise Denied("Accounts are linked by signing in, not here.")
         claims = claims_of(sociallogin)
+        request.session[FACTOR] = request.factor_elsewhere = second_factor_in(claims)
         known = sociallogin.is_existing
         user = sociallogin.user if known else owner(claims)
         with transaction.atomic():
@@ -40,6 +43,28 @@ def claims_of(sociallogin: SocialLogin) -> dict:
     """The claims of the ID token, and those of the user info endpoint over them."""
     data = sociallogin.account.extra_data
     return {**data.get("id_token", {}), **data.get("userinfo", {})}
+
+
+def second_factor_in(claims: dict) -> bool | None:
+    """Whether the server says that it asked for more than a password (`amr`, RFC 8176; `acr`); None when it is silent.
+
+    Where the settings name classes, `acr` must be one of them. Else a method that is more than something known counts.
+    """
+    if settings.OIDC_ACR:
+        return claims.get("acr") in settings.OIDC_ACR
+    methods = claims.get("amr")
+    return bool(set(map(str, methods)) & MORE_THAN_KNOWN) if isinstance(methods, list) else None
+
+
+def said_of_factor(request: HttpRequest) -> bool | None:
+    """What was said in this sign-in: in this very request, since a session that was another person's is emptied."""
+    return getattr(request, "factor_elsewhere", request.session.get(FACTOR))
+
+
+def asked_elsewhere(request: HttpRequest) -> bool:
+    """Whether the hospital's sign-in has seen to the second factor of this session. Its silence is trusted or not."""
+    said = request.session.get(FACTOR)
+    return settings.OIDC_TRUSTED if said is None else said
 
 
 def owner(claims: dict) -> User:

@@ -42,7 +42,7 @@ def count(user: User, *, weight: int = VIEW) -> None:
 
 
 class Pages:
-    """Counts the pages and pictures of studies; what an open page asks by itself counts little."""
+    """Counts the pages and pictures of studies, and exports; what an open page asks by itself counts little."""
 
     def __init__(self, get_response):
         self.get_response = get_response
@@ -52,7 +52,8 @@ class Pages:
 
     def process_view(self, request: HttpRequest, view, args, kwargs) -> HttpResponse | None:
         match = request.resolver_match
-        if "key" not in kwargs or match.app_names or request.method != "GET":
+        looks = "key" in kwargs and request.method == "GET"
+        if match.app_names or not (looks or match.view_name == "ledger_export"):
             return None
         if request.user.is_authenticated:
             by_itself = BACKGROUND in request.headers and match.view_name in POLLED  # anybody can send the header
@@ -64,9 +65,10 @@ class Pages:
 
 
 class Calls(BaseThrottle):
-    """Counts the REST calls about one thing, and every page of a list after the first."""
+    """Counts the REST calls about one thing, exports, and every page of a list after the first."""
 
     def allow_request(self, request, view) -> bool:
-        if request.method == "GET" and request.user and ("key" in view.kwargs or "cursor" in request.GET):
+        counts = "key" in view.kwargs or "kind" in view.kwargs or "cursor" in request.GET
+        if request.method == "GET" and request.user and counts:
             count(request.user)
         return True

@@ -103,6 +103,9 @@ REAUTHENTICATE_ADMIN_SECONDS = env.int("IMGSHARE_REAUTHENTICATE_ADMIN_SECONDS", 
 REAUTHENTICATE_RELEASE_SECONDS = env.int("IMGSHARE_REAUTHENTICATE_RELEASE_SECONDS", 0)
 VIEWS_PER_MINUTE = env.int("IMGSHARE_VIEWS_PER_MINUTE", 120)
 VIEWS_PER_DAY = env.int("IMGSHARE_VIEWS_PER_DAY", 3000)
+# Lines of one export: above these it needs a reason; above those a permission too, and the ledger has an alert.
+EXPORT_REASON = env.int("IMGSHARE_EXPORT_REASON", 500)
+EXPORT_LARGE = env.int("IMGSHARE_EXPORT_LARGE", 20_000)
 # The hospital's own sign-in by OpenID Connect; off while there is no server.
 OIDC_NAME = env.str("IMGSHARE_OIDC_NAME", "Hospital account")
 OIDC_SERVER = env.str("IMGSHARE_OIDC_SERVER", "")
@@ -110,6 +113,9 @@ OIDC_CLIENT_ID = env.str("IMGSHARE_OIDC_CLIENT_ID", "")
 OIDC_CLIENT_SECRET = env.str("IMGSHARE_OIDC_CLIENT_SECRET", "")
 OIDC_USER_CLAIM = env.str("IMGSHARE_OIDC_USER_CLAIM", "preferred_username")
 OIDC_GROUPS_CLAIM = env.str("IMGSHARE_OIDC_GROUPS_CLAIM", "")  # empty: groups are given here
+# Its second factor: the `acr` that it must name (empty: its `amr` counts); whether its silence is trusted.
+OIDC_ACR = env.list("IMGSHARE_OIDC_ACR", [])
+OIDC_TRUSTED = env.bool("IMGSHARE_OIDC_TRUSTED", True)
 OIDC_CREATE = env.bool("IMGSHARE_OIDC_CREATE", False)  # make an account for whoever the server knows
 
 LARGEST_BODY = 16 << 20  # bytes of a request: a scanned form has 10 MB, a file of policies 8
@@ -216,7 +222,7 @@ SQLITE_OPTIONS = {
 }
 DATABASES = {"default": dj_database_url.parse(env.str("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}"))}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    DATABASES["default"]["OPTIONS"] = SQLITE_OPTIONS
+    DATABASES["default"] |= {"ENGINE": "imgshare_site.sqlite3", "OPTIONS": SQLITE_OPTIONS}
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
@@ -250,8 +256,11 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SESSION_REMEMBER = True  # the cookie lives as long as the session, which has clocks of its own
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
-MFA_FORMS = {"authenticate": "imgshare_site.signing_in.SecondFactorForm"}
-MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_FORMS = {
+    "authenticate": "imgshare_site.signing_in.SecondFactorForm",
+    "authenticate_webauthn": "imgshare_site.signing_in.SecurityKeyForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_ISSUER = "Outside images"
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 USERSESSIONS_ADAPTER = "imgshare_site.signing_in.Sessions"

@@ -2,12 +2,15 @@
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.base.forms import AuthenticateForm
+from allauth.mfa.models import Authenticator
+from allauth.mfa.webauthn.forms import AuthenticateWebAuthnForm
 from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from allauth.usersessions.models import UserSession
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
+from imgshare_site import identities
 from imgshare_site.middleware import address_of
 from policies import audit
 from policies.models import User
@@ -21,6 +24,8 @@ NOTICES = {
     "account/email/password_changed": "change password",
     "mfa/email/totp_activated": "set up second factor",
     "mfa/email/totp_deactivated": "remove second factor",
+    "mfa/email/webauthn_added": "set up second factor",
+    "mfa/email/webauthn_removed": "remove second factor",
     "mfa/email/recovery_codes_generated": "make recovery codes",
 }
 
@@ -35,8 +40,10 @@ class Accounts(DefaultAccountAdapter):
         return address_of(request)
 
     def login(self, request: HttpRequest, user: User) -> None:
+        said = identities.said_of_factor(request)
         with transaction.atomic():
             super().login(request, user)
+            request.session[identities.FACTOR] = said
             audit.record(user, SIGN_IN, user, detail={"by": ways(request)})
 
     def logout(self, request: HttpRequest) -> None:
@@ -74,6 +81,15 @@ class SecondFactorForm(AuthenticateForm):
     def clean_code(self) -> str:
         try:
             return super().clean_code()
+        except ValidationError:
+            failed(self.user)
+            raise
+
+
+class SecurityKeyForm(AuthenticateWebAuthnForm):
+    def clean_credential(self) -> Authenticator:
+        try:
+            return super().clean_credential()
         except ValidationError:
             failed(self.user)
             raise

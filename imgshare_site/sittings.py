@@ -11,6 +11,7 @@ from django.middleware.csrf import get_token
 from django.shortcuts import redirect
 from django.views.decorators.http import require_GET
 
+from imgshare_site import identities
 from imgshare_site.middleware import shown
 from imgshare_site.signing_in import ENDED
 from policies import audit
@@ -21,7 +22,16 @@ BEGUN, SEEN = "begun", "seen"  # in the session: seconds since the epoch
 BACKGROUND = "X-Background"  # set by the page on what no person asked for
 GRAIN = 30  # of IDLE_SECONDS: how finely the sign is written down, so that few requests write
 NEEDED = {"mfa_index", "mfa_activate_totp", "account_reauthenticate", "account_change_password", "session"}
-NEEDED |= {"logout", "account_logout", "mfa_view_recovery_codes", "mfa_download_recovery_codes", "login"}
+NEEDED |= {
+    "logout",
+    "account_logout",
+    "mfa_add_webauthn",
+    "again_elsewhere",
+    "mfa_view_recovery_codes",
+    "mfa_download_recovery_codes",
+    "login",
+}
+NEEDED |= {"mfa_add_webauthn", "again_elsewhere"}
 SET_UP = "Your account needs a second factor. Set it up in the browser first, under your name."
 
 
@@ -93,7 +103,7 @@ class SecondFactor:
 
     def process_view(self, request: HttpRequest, *view) -> HttpResponse | None:
         match = request.resolver_match
-        if match.view_name in NEEDED or not lacks_second_factor(request.user):
+        if match.view_name in NEEDED or not lacks_second_factor(request.user, request):
             return None
         if "api" in match.app_names:
             return JsonResponse({"problem": Denied.code, "detail": SET_UP}, status=403)
@@ -102,15 +112,17 @@ class SecondFactor:
         return redirect("mfa_activate_totp")
 
 
-def lacks_second_factor(user: User) -> bool:
-    return bool(settings.MFA_REQUIRED) and needs_second_factor(user) and not get_adapter().is_mfa_enabled(user)
+def lacks_second_factor(user: User, request: HttpRequest) -> bool:
+    return needs_second_factor(user, request) and not get_adapter().is_mfa_enabled(user)
 
 
-def needs_second_factor(user: User) -> bool:
-    """Whether the settings ask it of this person. The hospital's own sign-in has seen to it already."""
+def needs_second_factor(user: User, request: HttpRequest) -> bool:
+    """Whether the settings ask it of this person. Who signs in elsewhere may have been asked for it there."""
     required = set(settings.MFA_REQUIRED)
     if not user.is_authenticated or not required:
         return False
+    if not user.has_usable_password() and identities.asked_elsewhere(request):
+        return False
     if "all" in required or ("staff" in required and user.is_staff):
-        return user.has_usable_password()
-    return user.groups.filter(name__in=required).exists() and user.has_usable_password()
+        return True
+    return user.groups.filter(name__in=required).exists()

@@ -52,6 +52,7 @@ urlpatterns = [
     path(f"{STUDY}unmap/", desk.unmap, name="unmap"),
     path(f"{STUDY}clear/", desk.clear, name="clear"),
     path(f"{STUDY}consent/withdraw/", consent.withdraw, name="withdraw_consent"),
+    path(f"{STUDY}consent/renew/", consent.renew, name="renew_consent"),
     path(f"{STUDY}evidence/<uuid:evidence_key>/", consent.scan, name="consent_scan"),
     path(f"{STUDY}release/", desk.release_, name="release"),
     path(f"{STUDY}approve/", desk.approve, name="approve"),

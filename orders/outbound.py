@@ -24,6 +24,7 @@ from policies.trials import Trial, timed
 
 log = logging.getLogger(__name__)
 State, Kind = Notice.State, Notice.Kind
+A_MOMENT = 0.3  # seconds that an idle line is watched in a test
 SHORTEST_PAUSE, LONGEST_PAUSE = 5, 600  # seconds between two attempts
 UNSETTLED = (State.QUEUED, State.SENDING, State.ACCEPTED)
 MAY_BE_REPEATED = (State.QUEUED, State.ACCEPTED, State.REFUSED)
@@ -117,15 +118,20 @@ def trial(to: OrderSystem) -> Trial:
     if not to.host:
         return Trial(False, "It has no host: nobody is told of orders.")
 
-    def ask() -> str:
-        try:
-            with _line(to) as line:
-                line.open()
-        except (mllp.Refused, OSError) as problem:
-            return str(problem)
-        return ""
+    with _line(to) as line:
+        over = " over TLS" if to.tls else ""
+        found = timed(lambda: _why_closed(line), f"it takes a connection{over}. No message was sent.")
+        if found.answers and not line.stays(A_MOMENT):
+            return Trial(False, f"{line} takes a connection, and ends it at once. It may not let us in.")
+    return found
 
-    return timed(ask, f"it takes a connection{' over TLS' if to.tls else ''}. No message was sent.")
+
+def _why_closed(line: mllp.Connection) -> str:
+    try:
+        line.open()
+    except (mllp.Refused, OSError) as problem:
+        return str(problem)
+    return ""
 
 
 def _line(to: OrderSystem) -> mllp.Connection:

@@ -2,6 +2,7 @@
 
 from policies import quality, versions
 from policies.models import Category, CoercionRule, Source
+from policies.rules import scopes
 from policies.rules.amendments import Amendment
 from policies.versions import Rules
 
@@ -15,11 +16,8 @@ def amendment(row: CoercionRule) -> Amendment:
         how=str(row.how),
         text=row.text.strip(),
         priority=row.priority,
-        source=str(row.source_id or ""),
-        category=str(row.category),
-        modality=row.modality.strip(),
-        intent=str(row.intent),
         active=row.active,
+        **scopes.conditions(row),
     )
 
 

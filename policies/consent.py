@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from policies.models import Basis, ConsentRule, Evidence, Purpose
 from policies.problems import Invalid
 from policies.rules import consent as rules
+from policies.rules import scopes
 from policies.rules.retention import until
 
 BY_A_PERSON = (Basis.PATIENT, Basis.GUARDIAN)
@@ -34,15 +35,12 @@ def rule_of(row: ConsentRule) -> rules.Rule:
         name=row.name,
         priority=row.priority,
         direction=row.direction,
-        source=str(row.source_id or ""),
-        destination=str(row.destination_id or ""),
-        category=row.category,
-        intent=row.intent,
         purposes=tuple(row.purposes),
         younger_than=row.younger_than,
         suffices=tuple(row.suffices),
         period=row.period,
         evidence=row.evidence,
+        **scopes.conditions(row),
     )
 
 

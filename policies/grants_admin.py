@@ -114,7 +114,7 @@ def _asked_by(user: User) -> type[GrantForm]:
 
 class SecondPersonForm(forms.ModelForm):
     kind = forms.ChoiceField(
-        label=SecondPerson._meta.get_field("kind").verbose_name,
+        label=_("Kind of rule"),
         required=False,
         help_text=SecondPerson._meta.get_field("kind").help_text,
         choices=lambda: [("", _("every kind")), *sorted((one._meta.model_name, _named(one)) for one in versions.KINDS)],

@@ -3,14 +3,20 @@
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.templatetags.admin_urls import admin_urlname
+from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.urls import reverse
-from django.utils.html import format_html_join
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from policies import audit
+from policies.callers import sent_by
 from policies.models import AssigningAuthority, AuthorityAlias, Organisation, Source, SourceSystem, StowClient, User
 from policies.recorded import Recorded
+from policies.rules import senders
+from policies.rules.senders import Shown
 from policies.versioned import Uncut
 
 
@@ -39,7 +45,8 @@ class Organisations(Recorded):
         kinds = [one for one in Organisation._meta.related_objects if admin.site.is_registered(one.related_model)]
         rows = [row for one in kinds for row in one.related_model.objects.filter(**{one.field.name: organisation})]
         lines = [(reverse(admin_urlname(row._meta, "change"), args=[row.pk]), row, _kind(row)) for row in rows]
-        return format_html_join("", '<div><a href="{}">{}</a> ({})</div>', lines) or "-"
+        shown = format_html_join("", '<li><a href="{}">{}</a> ({})</li>', lines)
+        return format_html('<ul class="systems">{}</ul>', shown) if lines else "-"
 
 
 def _kind(row: models.Model) -> str:
@@ -71,8 +78,42 @@ class ClientInline(Uncut, admin.StackedInline):
     fields = [("account", "network", "certificate")]
 
 
+class Caller(forms.Form):
+    """What somebody who calls shows of themselves."""
+
+    ae_title = forms.CharField(label=_("AE title"), required=False, max_length=16, help_text=_("Calls by DICOM."))
+    account = forms.CharField(
+        label=_("Account"),
+        required=False,
+        max_length=150,
+        help_text=_("Calls by DICOMweb, with its token."),
+    )
+    address = forms.GenericIPAddressField(label=_("From the address"))
+    certificate = forms.CharField(
+        label=_("Certificate"), required=False, max_length=255, help_text=_("A name in it, or its SHA-256 fingerprint.")
+    )
+
+    def clean(self):
+        said = super().clean()
+        if said.get("ae_title") and said.get("account"):
+            self.add_error("account", _("Say the AE title or the account: nobody shows both."))
+        return said
+
+    def shown(self) -> Shown:
+        said = self.cleaned_data
+        certificate = senders.certificate(said["certificate"])
+        return Shown(
+            said["ae_title"],
+            said["address"],
+            names=(certificate,) if certificate else (),
+            fingerprint=certificate,
+            account=said["account"],
+        )
+
+
 @admin.register(Source)
 class Sources(Recorded):
+    change_list_template = "admin/policies/source/change_list.html"
     list_display = ["name", "organisation", "ae_title", "address", "further", "issuer", "category", "active"]
     list_filter = ["active", "trust", "category", "organisation"]
     list_select_related = ["organisation"]
@@ -107,6 +148,20 @@ class Sources(Recorded):
             },
         ),
     ]
+
+    def get_urls(self):
+        view = self.admin_site.admin_view(self.try_out)
+        return [path("try/", view, name="policies_source_try"), *super().get_urls()]
+
+    def try_out(self, request: HttpRequest) -> TemplateResponse:
+        """Which source a caller would be taken for, or why for none. Nobody is called."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        form = Caller(request.GET or None)
+        source, why = sent_by(form.shown()) if form.is_valid() else (None, "")
+        context = {**self.admin_site.each_context(request), "title": _("Who would this be?"), "opts": self.opts}
+        context |= {"form": form, "source": source, "why": why}
+        return TemplateResponse(request, "admin/policies/source/try.html", context)
 
     def get_queryset(self, request):
         return super().get_queryset(request).prefetch_related("systems", "clients")

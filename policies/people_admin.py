@@ -95,6 +95,13 @@ class Users(Recorded, UserAdmin):
             audit.record(request.user, "change password", self.get_object(request, id))
         return response
 
+    def save_model(self, request, obj, form, change):
+        """A closed account is signed in nowhere, and stays so when it is opened again."""
+        super().save_model(request, obj, form, change)
+        for session in UserSession.objects.filter(user=obj) if not obj.is_active else ():
+            audit.record(request.user, "session ended", obj, reason="The account is closed.")
+            session.end()
+
     def save_related(self, request, form, formsets, change):
         super().save_related(request, form, formsets, change)
         groups = [group.name for group in form.instance.groups.all()]

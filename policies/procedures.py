@@ -5,6 +5,7 @@ from typing import NamedTuple
 from policies import versions
 from policies.models import Procedure, ProcedureRule
 from policies.rules import procedures as rules
+from policies.rules import scopes
 from policies.versions import Rules
 
 
@@ -37,10 +38,9 @@ def _line(row: ProcedureRule) -> rules.Line:
         key=str(row.pk),
         procedure=str(row.procedure_id),
         priority=row.priority,
-        source=str(row.source_id or ""),
-        modality=row.modality.strip(),
         body_part=row.body_part.strip(),
         words=row.words.strip(),
         code=row.code.strip(),
         scheme=row.scheme.strip(),
+        **scopes.conditions(row),
     )

@@ -3,7 +3,7 @@
 from policies import versions
 from policies.models import QualityRule
 from policies.models.quality import lines, pairs
-from policies.rules import amendments, quality
+from policies.rules import amendments, quality, scopes
 from policies.rules.amendments import Amendment
 from policies.versions import Rules
 
@@ -19,9 +19,8 @@ def rule(row: QualityRule) -> quality.Rule:
         when=row.when.strip(),
         accepted=lines(row.accepted),
         check=row.check_code,
-        source=str(row.source_id or ""),
-        modality=row.modality.strip(),
         active=row.active,
+        **scopes.conditions(row),
     )
 
 
@@ -38,9 +37,8 @@ def correction(row: QualityRule) -> Amendment:
         attribute=row.attribute,
         how=str(row.correction),
         replacements=pairs(row.replacements),
-        source=str(row.source_id or ""),
-        modality=row.modality.strip(),
         active=row.active,
+        **scopes.conditions(row),
     )
 
 

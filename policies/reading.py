@@ -14,7 +14,7 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 
-from policies import audit, deeds
+from policies import audit, deeds, exports
 from policies.models import LedgerHead, LedgerLine, User
 from policies.problems import Invalid
 
@@ -178,15 +178,18 @@ def _newest() -> int:
 # --- as a file -------------------------------------------------------------------------------------------------------
 
 
-def export(asked: Asked, kind: str, *, by: User, filters: dict[str, str]) -> tuple[str, Iterator[str]]:
+def export(
+    asked: Asked, kind: str, *, by: User, filters: dict[str, str], reason: str = ""
+) -> tuple[str, Iterator[str]]:
     """A name for the file and its pieces, oldest line first. The export is a line of the ledger itself.
 
     The last record says who asked for what, and up to which line of the chain: a file without it is not whole.
     """
     if kind not in EXPORTS:
         raise Invalid("The ledger is exported as csv or ndjson.")
+    exports.require(by, exports.counted(lines(asked)), reason=reason, of="ledger")
     detail = {"as": kind, "filters": filters}
-    line = audit.record(by, "export ledger", "ledger", key="ledger", detail=detail)
+    line = audit.record(by, "export ledger", "ledger", key="ledger", reason=reason, detail=detail)
     trailer = {**_record(line), "verb": "end of export", "deed": f"lines up to {line.pk} under these filters"}
     write = _csv if kind == "csv" else _ndjson
     return f"ledger-to-line-{line.pk}.{kind}", write(_records(asked, line.pk, trailer))

@@ -21,10 +21,7 @@ class Recorded(Versioned):
 
     def delete_model(self, request, obj):
         audit.record(request.user, "delete", obj)
-        if type(obj) in versions.KINDS:
-            versions.remove(obj, by=request.user, why=str(DELETED))
-        else:
-            super().delete_model(request, obj)
+        versions.remove(obj, by=request.user, why=str(DELETED))  # the grants of a group are rules too
 
     def delete_queryset(self, request, queryset):
         for obj in queryset:

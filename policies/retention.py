@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from dataclasses import asdict, fields
 
 from policies.models import RetentionRule
-from policies.rules import retention
+from policies.rules import retention, scopes
 from policies.rules.retention import Decision, Facts, Rule
 
-COLUMNS = [field.name for field in fields(Rule) if field.name not in ("key", "source")]
+COLUMNS = [field.name for field in fields(Rule) if field.name not in ("key", *scopes.KEYS, *scopes.TEXTS)]
 
 
 def rule_of(row: RetentionRule) -> Rule:
     """The pure rule that a row says; of an unsaved row too."""
     columns = {name: getattr(row, name) for name in COLUMNS}
-    return Rule(key=str(row.pk or ""), source=str(row.source_id or ""), **columns)
+    return Rule(key=str(row.pk or ""), **scopes.conditions(row), **columns)
 
 
 def rules(rows: Iterable[RetentionRule] | None = None) -> list[Rule]:

@@ -83,6 +83,12 @@ def with_reasons(form: type[forms.ModelForm], required: bool) -> type[forms.Mode
     return type(form.__name__, (form,), fields)
 
 
+@cache
+def never_saved(form: type[forms.ModelForm]) -> type[forms.ModelForm]:
+    """The form of a rule that is only tried: it says what is wrong with it, and is valid for nobody who would save."""
+    return type(form.__name__, (form,), {"is_valid": lambda self: False})
+
+
 class Uncut(BaseModelAdmin):
     """What is pasted into a field comes as it is, and is refused where it cannot be so."""
 
@@ -94,12 +100,6 @@ class Uncut(BaseModelAdmin):
         if isinstance(field, forms.SlugField):
             field.error_messages["invalid"] = _("Use letters, digits, hyphens and underscores, and no blanks.")
         return field
-
-
-@cache
-def never_saved(form: type[forms.ModelForm]) -> type[forms.ModelForm]:
-    """The form of a rule that is only tried: it says what is wrong with it, and is valid for nobody who would save."""
-    return type(form.__name__, (form,), {"is_valid": lambda self: False})
 
 
 class Versioned(Uncut, admin.ModelAdmin):

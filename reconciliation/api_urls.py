@@ -47,6 +47,7 @@ urlpatterns = [
     path("studies/<uuid:key>/clear/", api_studies.clear, name="clear"),
     path("studies/<uuid:key>/consent/", api_consent.consent, name="consent"),
     path("studies/<uuid:key>/consent/withdraw/", api_consent.withdraw_consent, name="withdraw-consent"),
+    path("studies/<uuid:key>/consent/renew/", api_consent.renew_consent, name="renew-consent"),
     path("studies/<uuid:key>/evidence/", api_consent.Forms.as_view(), name="evidence"),
     path("studies/<uuid:key>/evidence/<uuid:evidence_key>/", api_consent.consent_form, name="consent-form"),
     path("studies/<uuid:key>/release/", api_studies.release_study, name="release"),

@@ -30,8 +30,9 @@ def waiting(study: Study, verb: str = Power.RELEASE) -> Approval | None:
 
 
 def declined(study: Study, verb: str = Power.RELEASE) -> Approval | None:
-    """The last answer to what was asked, when it was no and the study is still as it was then."""
-    last = Approval.objects.filter(study=study, verb=verb, version=study.version).select_related("decided_by").first()
+    """The last answer to what was asked of this mapping, when it was no: whoever asks again has read why."""
+    rows = Approval.objects.filter(study=study, verb=verb, asked_at__gte=study.mapping.made_at)
+    last = rows.select_related("decided_by").first()
     return last if last and last.state == State.DECLINED else None
 
 

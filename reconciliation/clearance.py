@@ -1,15 +1,18 @@
-"""Clearance: consent recorded, retention recorded, nothing open that blocks."""
+"""Clearance: consent recorded, retention recorded, nothing open that blocks. And a new consent where one is over."""
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
-from policies import retention
+from policies import audit, bell, retention
 from policies.consent import Given, holds_until, require_sufficient
 from policies.models import Power, RetentionRule, User
-from policies.problems import Conflict, Invalid
+from policies.problems import Conflict, Denied, Invalid
 from reconciliation import consents, gate, keeping, lease, permission, replay
-from reconciliation.models import Consent, Finding, Study
+from reconciliation.models import Consent, Delivery, Finding, Study
 from reconciliation.workflow import move, why_not
+
+RELEASED = (Study.State.RELEASED, Study.State.DELIVERED)
 
 
 def proposed_rule(study: Study) -> RetentionRule | None:
@@ -53,6 +56,38 @@ def clear(
             retention_terms=terms,
             **lease.ENDED,
         )
+
+
+def why_not_renew(study: Study, by: User) -> Denied | Conflict | None:
+    """The refusal that `by` would meet who records a new consent on a released study, or None."""
+    if barred := permission.why_not(by, Power.RECONCILE, study):
+        return Denied(barred)
+    if study.state not in RELEASED:
+        return Conflict(f"A study that is {study.get_state_display().lower()} gets its consent when it is cleared.")
+    if not consents.why_over(study.consent, study):
+        return Conflict("Its consent stands. A new one is recorded when it was withdrawn or has ended.")
+    return None
+
+
+def renew(study: Study, *, consent: Given | Consent, by: User) -> None:
+    """Record a new consent on a study that is past the gate and whose consent is over: what waited for it goes on.
+
+    What has gone out before stays as it is; the consent of before stays recorded, with its withdrawal.
+    """
+    if refusal := why_not_renew(study, by):
+        raise refusal
+    columns = None if isinstance(consent, Consent) else _judged(study, consent)
+    with transaction.atomic():
+        was = study.consent
+        replay.note(study, "consent")
+        given = _taken_again(study, consent) if columns is None else _recorded(study, by=by, **columns)
+        seen = Study.objects.filter(pk=study.pk, version=study.version, state__in=RELEASED, consent=was)
+        if not seen.update(consent=given, version=F("version") + 1):
+            raise Conflict("Somebody else changed this study since you opened it. Look at it again, then decide.")
+        audit.record(by, "consent", study, detail={**_told(given, study), "instead of": str(was.key)})
+        for delivery in study.deliveries.filter(state=Delivery.State.QUEUED):
+            bell.ring("reconciliation.tasks.send", delivery.pk)
+    study.refresh_from_db()
 
 
 def _judged(study: Study, given: Given) -> dict:

@@ -102,6 +102,13 @@ class GivenConsent(serializers.Serializer):
         return given
 
 
+class RenewConsent(serializers.Serializer):
+    consent = GivenConsent()
+    version = serializers.IntegerField(
+        required=False, min_value=1, max_value=2**31 - 1, help_text="The version of the study that you saw."
+    )
+
+
 class ConsentForm(serializers.Serializer):
     file = serializers.FileField(help_text="PDF, JPEG or PNG, at most 10 MB.")
 

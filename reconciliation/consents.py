@@ -6,13 +6,15 @@ from datetime import date
 from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
+from policies import audit
 from policies import consent as policy
-from policies.models import Destination, Purpose
+from policies.models import Destination, LedgerLine, Purpose
 from policies.problems import Conflict
 from policies.rules import consent as rules
 from reconciliation.models import Consent, Delivery, Study
 
 ANEW = "Undo the mapping and record a new one."
+ANEW_HERE = "Record a new one on its page."
 
 
 def facts(study: Study, purpose: str, *, on: date, destination: Destination | None = None) -> rules.Facts:
@@ -60,7 +62,8 @@ def why_not(study: Study, *, destination: Destination | None = None) -> str:
     if study.consent is None:
         return ""
     why = why_over(study.consent, study) if destination is None else _why_not_to(study, destination)
-    return f"{why} {ANEW}" if why else ""
+    anew = ANEW_HERE if study.released_at else ANEW
+    return f"{why} {anew}" if why else ""
 
 
 def why_over(consent: Consent, study: Study, active: list[rules.Rule] | None = None) -> str:
@@ -105,6 +108,13 @@ def get_again(study: Study, key, *, among: QuerySet[Study]) -> Consent:
     if found is None:
         raise Conflict("This consent cannot be used again here any more. Load the page again, and record a new one.")
     return found
+
+
+def withdrawn_before(study: Study) -> list[LedgerLine]:
+    """The withdrawals of earlier consents of a study, each with what had gone out by then; [] while one stands so."""
+    if study.consent is None or study.consent.withdrawn_at:
+        return []
+    return list(audit.history(study).filter(verb="withdraw consent"))
 
 
 def resting_on(consent: Consent) -> QuerySet[Study]:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +16,7 @@ from PIL import Image
 from policies import audit
 from policies.models import User
 from policies.problems import Invalid
+from reconciliation import clearance
 from reconciliation.dicom.spool import fsync_folder
 from reconciliation.models import ConsentEvidence, Study
 from reconciliation.workflow import why_not
@@ -27,8 +29,9 @@ PICTURES = {b"\xff\xd8\xff": (Type.JPEG, "JPEG"), b"\x89PNG\r\n\x1a\n": (Type.PN
 
 
 def keep(study: Study, file: BinaryIO, *, by: User) -> ConsentEvidence:
-    """Store a scanned form for a study that `by` may clear now. The same bytes are kept once."""
-    if refusal := why_not(study, "clear", by):
+    """Store a scanned form for a study whose consent `by` may record now. The same bytes are kept once."""
+    refusal = why_not(study, "clear", by)
+    if refusal and clearance.why_not_renew(study, by):
         raise refusal
     data = file.read(LARGEST + 1)
     media_type = judged(data)
@@ -43,7 +46,17 @@ def keep(study: Study, file: BinaryIO, *, by: User) -> ConsentEvidence:
 
 
 def path(digest: str) -> Path:
-    return settings.DATA_DIR / "evidence" / digest[:2] / digest[2:4] / digest
+    return folder() / digest[:2] / digest[2:4] / digest
+
+
+def folder() -> Path:
+    return settings.DATA_DIR / "evidence"
+
+
+def files() -> Iterator[Path]:
+    """Everything that lies there, whoever put it: files, and whatever else is no folder."""
+    for here, _, names in os.walk(folder()):
+        yield from (Path(here) / name for name in sorted(names))
 
 
 def judged(data: bytes) -> str:

@@ -9,9 +9,10 @@ from django.db.models.functions import Coalesce
 
 from policies import audit
 from policies.models import LedgerLine
-from reconciliation import deletion, stores
+from reconciliation import deletion, evidence, stores
 from reconciliation.dicom.vault import DIGEST, PREFIXES, Kept, digests
 from reconciliation.models import (
+    ConsentEvidence,
     Deletion,
     DeletionProof,
     Delivery,
@@ -39,6 +40,7 @@ KINDS = {
     "digest": "a file whose bytes are not those of its name",
     "stranger": "a file or folder that the portal has not made",
     "journal": "a row that could not be rebuilt, or a line of the journal that leads nowhere",
+    "form": "a scanned consent form that is lost or changed, or that no row names",
     "waiting": "a submission that intake has not finished",
     "part": "an object that a dead door left unfinished",
     "hidden": "a submission that a dead door never opened, or a dead intake never dropped",
@@ -52,10 +54,11 @@ KINDS = {
 def differences(*, rehash: bool = False) -> Iterator[Difference]:
     """Every difference there is. May run beside everything else: what is on its way is shown as waiting, not as lost.
 
-    `rehash` reads all bytes of the vault again.
+    `rehash` reads all bytes of the vault again; those of scanned forms are few, and always read.
     """
     for prefix in PREFIXES:
         yield from _vault(prefix, rehash=rehash)
+    yield from _forms()
     yield from _journal()
     yield from _spool()
     yield from _counts()
@@ -110,6 +113,30 @@ def _rehashed(digest: str) -> Iterator[Difference]:
     found, _ = digests(stores.vault().path(digest), 0)
     if found != digest:
         yield Difference("digest", digest, f"{digest} was changed on disk: its bytes now have the digest {found}.")
+
+
+def _forms() -> Iterator[Difference]:
+    """Files first, rows after, as in the vault. A file that is being written has no digest for a name yet."""
+    files = {path.name: path for path in evidence.files()}
+    wanted = set(ConsentEvidence.objects.values_list("digest", flat=True))
+    for digest in sorted(wanted):
+        yield from _form(digest)
+    for name, path in files.items():
+        where = str(path.relative_to(evidence.folder()))
+        if path != evidence.path(name) or not DIGEST.fullmatch(name):
+            yield Difference("stranger", where, f"{where} in the store of consent forms is none.")
+        elif name not in wanted:
+            yield Difference("form", name, f"The store keeps the consent form {name}, and no row names it.")
+
+
+def _form(digest: str) -> Iterator[Difference]:
+    try:
+        found, _ = digests(evidence.path(digest), 0)
+    except OSError:
+        yield Difference("form", digest, f"A row names the consent form {digest}, and the store does not have it.")
+        return
+    if found != digest:
+        yield Difference("form", digest, f"The consent form {digest} was changed on disk: its digest is {found}.")
 
 
 def _spool() -> Iterator[Difference]:

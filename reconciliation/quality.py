@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 SEVERAL_PATIENTS = "This submission holds studies of {count} patients. Make sure that this is the right one."
 AT_ONCE = 100  # keys of studies in one question
 COLUMNS = set(FACTS.values())
+LOOKED_AT = (Study.State.HELD, Study.State.MAPPED, Study.State.CLEARED)
 
 
 def inspect(study: Study, decision: rules.Decision | None = None) -> None:
@@ -67,10 +68,16 @@ def put(study: Study, decision: rules.Decision) -> bool:
     stale = [one for one in standing.values() if one.rule and one.overridden_by_id is None and one.code not in wanted]
     Finding.objects.filter(pk__in=[one.pk for one in stale]).delete()
     changed = [_put_one(study, found, standing.get(code)) for code, found in wanted.items()]
-    segregated = bool(policy.segregating() & wanted.keys())
-    moved = Study.objects.filter(pk=study.pk).exclude(segregated=segregated).update(segregated=segregated)
-    study.segregated = segregated
+    moved = _keep_apart(study, decision)
     return bool(stale or moved or any(changed))
+
+
+def _keep_apart(study: Study, decision: rules.Decision) -> bool:
+    """Keep the study apart, or let it back into its tab; whether it moved. Nothing that was decided hangs on it."""
+    study.segregated = not policy.segregating().isdisjoint(found.code for found in decision.found)
+    return bool(
+        Study.objects.filter(pk=study.pk).exclude(segregated=study.segregated).update(segregated=study.segregated)
+    )
 
 
 def _put_one(study: Study, found: rules.Found, standing: Finding | None) -> bool:
@@ -98,28 +105,30 @@ def request_look(*, by: User) -> None:
 
 
 def look_at_all() -> int:
-    """Ask the rules about every held study again, in batches; how many have other findings now. One bad study never
-    stops it."""
+    """Ask the rules about every held study again, in batches; how many have other findings now. What is mapped or
+    cleared keeps the findings that it was decided with, and is only let back or kept apart. One bad study never stops
+    it."""
     given, changed, last = policy.rules(), 0, None
     while True:
-        rows = Study.objects.filter(state=Study.State.HELD).order_by("pk")
+        rows = Study.objects.filter(state__in=LOOKED_AT).order_by("pk")
         keys = list((rows.filter(pk__gt=last) if last else rows).values_list("pk", flat=True)[:AT_ONCE])
         if not keys:
             return changed
         for key in keys:
-            changed += _look_again(key, given)
+            changed += look_at(key, given)
         last = keys[-1]
 
 
-def _look_again(key, given: list[rules.Rule]) -> bool:
+def look_at(key, given: list[rules.Rule]) -> bool:
+    """Ask these rules about one study again; whether it has other findings now, or is kept apart otherwise."""
     try:
         study = Study.objects.get(pk=key)
         decision = decide(study, given)
         with transaction.atomic():
             now = Study.objects.select_for_update().get(pk=key)
-            if now.state != Study.State.HELD or now.version != study.version:
+            if now.state not in LOOKED_AT or now.version != study.version:
                 return False  # decided, or more came: it was looked at with that
-            if changed := put(now, decision):
+            if changed := (put if now.state == Study.State.HELD else _keep_apart)(now, decision):
                 detail = {"findings": sorted(found.code for found in decision.found)}
                 audit.record(audit.PORTAL, "inspect again", now, detail=detail)
             return changed

@@ -15,10 +15,12 @@ from django.db.models import (
     Exists,
     ExpressionWrapper,
     F,
+    Min,
     OuterRef,
     Prefetch,
     Q,
     QuerySet,
+    Sum,
     Value,
     When,
 )
@@ -238,6 +240,11 @@ def unreadable(user: User) -> QuerySet[Unreadable]:
     """What could not be read says neither modality nor intent: it is for those who may view all of its source."""
     rows = Unreadable.objects.filter(_of_whole_sources(user, "submission__source"))
     return rows.select_related("submission__source").order_by("-at", "-id")
+
+
+def age_of_unreadable(user: User) -> dict:
+    """How many (`number`), how large (`bytes`), and since when (`oldest`)."""
+    return unreadable(user).aggregate(number=Count("pk"), bytes=Sum("size"), oldest=Min("at"))
 
 
 def _of_whole_sources(user: User, column: str) -> Q:

@@ -4,6 +4,7 @@ import logging
 
 from orders import outbound
 from policies import anchors, atna, drafts
+from policies import quality as policy
 from reconciliation import (
     asking,
     automatic,
@@ -46,9 +47,12 @@ def hear(transaction_uid: str) -> None:
     commitment.hear()
 
 
-def look_again(_key: str) -> None:
-    """After the rules of record quality have changed."""
-    quality.look_at_all()
+def look_again(key: str) -> None:
+    """After the rules of record quality have changed (no key), or when a study is held again."""
+    if key:
+        quality.look_at(key, policy.rules())
+    else:
+        quality.look_at_all()
 
 
 def sweep() -> dict[str, int]:

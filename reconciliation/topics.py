@@ -34,6 +34,7 @@ from policies.models import (
     SecondPerson,
     Source,
     SourceSystem,
+    StowClient,
 )
 from policies.rules import amendments, coercion, scopes
 from policies.rules import consent as consent_rules
@@ -272,7 +273,7 @@ def _second(facts: Facts, rules: Rules, day: date) -> Said:
     study = study._replace(category=facts["category"])
     places = [(row.pk, f" → {row.name}") for row in rules(Destination) if row.active] or [(None, "")]
     two, passed = set(), []
-    for row in (row for row in rules(SecondPerson) if row.active):
+    for row in (row for row in rules(SecondPerson) if row.active and row.power != Power.SET_POLICY):
         toward = places if row.power == Power.RELEASE else [(None, "")]
         fits = [where for key, where in toward if scopes.touches(scopes.of(row), study._replace(destination=key))]
         two.update(f"{row.get_power_display()}{where}" for where in fits)
@@ -320,6 +321,7 @@ TOPICS: dict[str, Topic] = {
 # The kinds that no topic asks, each with why no decision about a study would come out otherwise.
 SILENT: dict[type[models.Model], str] = {
     Organisation: _("An organisation says whom to ask. No decision about a study hangs on it."),
+    StowClient: _("Who may send by DICOMweb is asked at the door. What is here already keeps its source."),
     SourceSystem: _("Further senders are told apart at the door. What is here already keeps its source."),
     AssigningAuthority: _(
         "Candidates are looked for anew once this is in force. Who would be proposed then is not rehearsed."
@@ -339,4 +341,4 @@ def asking(kinds: Iterable[type[models.Model]]) -> list[Topic]:
 
 def why_silent(kind: type[models.Model]) -> str:
     """Say why no decision about a study hangs on rules of this kind, or ""."""
-    return "" if asking([kind]) else str(SILENT[kind])
+    return "" if asking([kind]) else str(SILENT.get(kind, _("Rules of this kind are not rehearsed.")))

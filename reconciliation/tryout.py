@@ -113,8 +113,9 @@ def outcomes(study: Study, wanted: Collection[Wanted], *, intent: str = "") -> l
     study.intent = intent or study.intent  # never saved
     old = cache(lambda model: list(versions.now(model)))
     new, today = whatif.under(wanted, old), timezone.localdate()
-    found = []
-    for topic in topics.asking(one.model for one in wanted):
+    found, asking = [], topics.asking(one.model for one in wanted)
+    moved = [topic for topic in asking if topic.asked is None or topic.asked(old) != topic.asked(new)]
+    for topic in moved or asking:
         facts = topic.facts(study, old, new)
         found.append(Outcome(str(topic.label), *(topic.decide(facts, rules, today) for rules in (old, new))))
     return found

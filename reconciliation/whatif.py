@@ -110,7 +110,9 @@ def _differing(study: Study, asked: Iterable[Topic], old: Rules, new: Rules) -> 
 
 def _told(one: Said, other: Said) -> str:
     """A decision in words; where attributes are written, those that are written otherwise."""
-    lines = [line for line in one.lines if line not in other.lines]
+    mine, theirs = ({line.name: line for line in said.lines} for said in (one, other))
+    lines = [mine.get(name) or line._replace(by="") for name, line in {**theirs, **mine}.items()]
+    lines = [line for line in lines if line != theirs.get(line.name)]
     return " ".join(f"{line.name}: {line.sent if line.by else line.received}." for line in lines) or one.words
 
 

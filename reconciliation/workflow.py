@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from policies import audit
+from policies import audit, bell
 from policies.models import Power, User
 from policies.problems import Conflict, Denied
 from policies.rules.objections import PREFIX
@@ -91,6 +91,8 @@ def move(study: Study, verb: str, *, by: User | str, reason: str = "", detail: d
         if not here.update(state=step.to, version=F("version") + 1, due_with="", **lease.SEEN, **columns):
             raise overtaken(study, verb, by)
         audit.record(by, verb, study, reason=reason, detail={"from": study.state, "to": step.to, **(detail or {})})
+        if step.to == State.HELD and study.state != State.RECEIVING:  # the rules may have changed since it was judged
+            bell.ring("reconciliation.tasks.look_again", study.pk)
     study.refresh_from_db()
 
 

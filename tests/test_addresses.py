@@ -59,6 +59,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "categorise": ("SMMMMMMM", "SRAARRNN"),
     "prefix": ("SMMMMMMM", "SRAARRNN"),
     "withdraw_consent": ("SMMMMMMM", "SAAAAANN"),
+    "renew_consent": ("SMMMMMMM", "SRAARRNN"),
     "consent_scan": ("SAAAAANN", "SMMMMMMM"),
     "approve": ("SMMMMMMM", "SAAAAANN"),
     "decline": ("SMMMMMMM", "SAAAAANN"),
@@ -76,7 +77,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "quality": ("SRRRAARR", "SMMMMMMM"),
     "ledger_search": ("SMMMMMMM", "SRRRAARR"),
     "ledger_verify": ("SMMMMMMM", "SRRRAARR"),
-    "ledger_export": ("SRRRAARR", "SMMMMMMM"),
+    "ledger_export": ("SRRRAARR", "SRRRAARR"),
     "fhir_consents": ("SAAAAAAA", "SAAAAAAA"),
     "fhir_consents_search": ("SAAAAAAA", "SAAAAAAA"),
     "fhir_consent": ("SNNNNNNN", "SMMMMMMM"),
@@ -100,6 +101,11 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "mfa_view_recovery_codes": ("SNNNNNNN", "SMMMMMMM"),
     "mfa_generate_recovery_codes": ("SAAAAAAA", "SAAAAAAA"),
     "mfa_download_recovery_codes": ("SNNNNNNN", "SNNNNNNN"),
+    "mfa_list_webauthn": ("SAAAAAAA", "SMMMMMMM"),
+    "mfa_add_webauthn": ("SAAAAAAA", "SAAAAAAA"),
+    "mfa_reauthenticate_webauthn": ("SAAAAAAA", "SAAAAAAA"),
+    "mfa_remove_webauthn": ("SAAAAAAA", "SAAAAAAA"),
+    "mfa_edit_webauthn": ("SAAAAAAA", "SAAAAAAA"),
     "usersessions_list": ("SAAAAAAA", "SAAAAAAA"),
     "socialaccount_login_cancelled": ("AAAAAAAA", "MMMMMMMM"),
     "openid_connect_login": ("MMMMMMMM", "NNNNNNNN"),
@@ -118,6 +124,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "admin:orders_feed_read": ("SRRRAARA", "SRRRAARA"),
     "admin:policies_matchingpolicy_rehearsal": ("SRRRNNRN", "SRRRNNRN"),
     "admin:policies_procedurerule_try": ("SRRRAARA", "SRRRAARA"),
+    "admin:policies_source_try": ("SRRRAARA", "SRRRAARA"),
     "admin:policies_consentrule_try": ("SRRRAARA", "SRRRAARA"),
     "admin:policies_policydraft_step": ("SRRRNNRN", "SRRRNNRN"),
     "admin:policies_policyversion_export": ("SRRRAARA", "SRRRAARA"),
@@ -162,6 +169,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "api:prefix": ("SMMMMMMM", "SRAARRNN"),
     "api:consent": ("SAAAAANN", "SMMMMMMM"),
     "api:withdraw-consent": ("SMMMMMMM", "SAAAAANN"),
+    "api:renew-consent": ("SMMMMMMM", "SRAARRNN"),
     "api:evidence": ("SMMMMMMM", "SAAAAANN"),
     "api:consent-form": ("SAAAAANN", "SMMMMMMM"),
     "api:approve": ("SMMMMMMM", "SAAAAANN"),
@@ -231,6 +239,7 @@ BODIES: dict[str, dict] = {
     "api:decline-draft": {"reason": "x"},
     "api:keep": {"rule": "rule", "reason": "x"},
     "api:emergencies": {"number": "1", "reason": "x"},
+    "api:renew-consent": {"consent": {"basis": "patient"}},
     "api:withdraw-consent": {"reason": "x", "given_by": "The patient"},
     "api:prefix": {},
     "api:tell-again": {},
@@ -355,6 +364,7 @@ def place(address: Address, keys: dict) -> str:
         route = route.replace(part, part.replace(part[part.index("<") :], str(keys[name])))
     route = route.replace("<str:provider_id>", "hospital").replace("<path:object_id>", str(keys["key"]))
     route = route.replace("<slug:kind>", "csv").replace("<int:number>", "1").replace("<str:verb>", "submit")
+    route = route.replace("<int:pk>", "1")
     route = route.replace("<path:content_type_id>", "1").replace("(?P<url>.*)$", "nowhere/")
     return "/" + (route if "(?P" not in route else route[: route.index("^")] + "policies/")
 

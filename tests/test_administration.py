@@ -1,11 +1,13 @@
 """What the administration must not offer, and what it must write down."""
 
 import pytest
+from django.contrib.admin import site
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
+from imgshare_site.administration import TOPICS
 from policies.models import Grant, LedgerLine, Power, User
 from policies.roles import install
 from tests import make
@@ -101,3 +103,10 @@ def test_the_ledger_is_verified_by_a_command(capsys):
         cursor.execute("UPDATE policies_ledgerline SET actor = 'Kim'")
     with pytest.raises(CommandError, match="does not fit"):
         call_command("verify_ledger")
+
+
+def test_every_page_has_its_line_in_the_index():
+    """By topic and with its purpose: nobody guesses where a new page belongs."""
+    listed = {label for pages in TOPICS.values() for label in pages}
+
+    assert {model._meta.label_lower for model in site._registry} == listed

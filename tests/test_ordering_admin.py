@@ -38,7 +38,7 @@ def test_facts_typed_in_show_the_line_and_what_was_passed_over(lines):
 
     assert "Outside CT, import (OUTCT)" in shown
     assert "Outside studies CHEST." in shown
-    assert "It asks for MR; the study has CT, SR." in shown
+    assert "It is for MR, and this study has CT, SR." in shown
 
 
 def test_a_held_study_is_tried_by_its_address(admin, lines):

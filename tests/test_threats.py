@@ -110,7 +110,9 @@ def test_the_first_password_of_an_account_is_not_in_the_ledger():
 
 def test_an_account_that_was_closed_and_opened_again_is_signed_in_nowhere():
     desk, client = make.user("desk"), Client()
-    client.force_login(desk)
+    desk.set_password("demo-of-the-desk")
+    desk.save()
+    client.post("/login/", {"login": "desk", "password": "demo-of-the-desk"})
     root, admin = User.objects.create_superuser("root", password="x"), Client()
     admin.force_login(root)
     assert client.get("/api/me/").status_code == 200

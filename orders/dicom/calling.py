@@ -381,7 +381,8 @@ def echo(peer: Peer) -> str:
             assoc.send(context, {CLASS: Verification, COMMAND_FIELD: C_ECHO, DATA_SET: NO_DATA_SET})
             status = assoc.answer()[STATUS]
     except Lost as lost:
-        return f"{peer.ae_title} does not answer to a verification: it {lost}."
+        hint = f" It may not let {peer.calling_title} in." if "aborted" in str(lost) else ""
+        return f"{peer.ae_title} does not answer to a verification: it {lost}.{hint}"
     except (Unreachable, Refused) as problem:
         return str(problem)
     return "" if status == 0 else f"{peer.ae_title} did not answer the verification with success."
@@ -404,7 +405,8 @@ def _opened(peer: Peer, proposals: Sequence[Proposal], idle: Callable[[], None])
     except TimeoutError as problem:
         raise Unreachable(f"{where} does not answer in {peer.connection_timeout:g} seconds.") from problem
     except OSError as problem:
-        raise Unreachable(f"{where} does not answer.") from problem
+        hint = " Perhaps it does not speak TLS." if peer.tls else ""
+        raise Unreachable(f"{where} does not answer.{hint}") from problem
     except (ValueError, OverflowError) as problem:
         raise _not_valid(peer) from problem
     try:

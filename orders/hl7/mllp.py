@@ -342,6 +342,17 @@ class Connection:
         if self._socket is None:
             self._connect()
 
+    def stays(self, seconds: float) -> bool:
+        """Whether the other side leaves the idle connection open for so long."""
+        connection = self._socket or self._connect()
+        connection.settimeout(seconds)
+        try:
+            return connection.recv(1) != b""
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+
     def _ask(self, message: bytes, control_id: str, until: float) -> bytes:
         connection = self._socket or self._connect()
         try:

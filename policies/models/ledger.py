@@ -29,6 +29,7 @@ class LedgerLine(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        permissions = [("export_large", _("Can export very many lines at once"))]
         indexes = [
             models.Index(fields=["subject_key", "-id"]),
             models.Index(fields=["study_key", "-id"]),

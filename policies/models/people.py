@@ -42,18 +42,32 @@ class Power(models.TextChoices):
     EMERGENCY = "emergency", _("open a study in an emergency, with a reason and an alarm")
 
 
-class Grant(models.Model):
-    """One group may do one thing, to studies of a scope, toward one destination (or any), for a time or for good."""
+class Scope(models.Model):
+    """The studies and places that a row is limited to; what is empty limits nothing."""
 
-    group = models.ForeignKey("auth.Group", models.CASCADE, related_name="grants")
-    power = models.CharField(max_length=16, choices=Power)
     source = models.ForeignKey(Source, models.CASCADE, null=True, blank=True, help_text=_("Empty: every source."))
     destination = models.ForeignKey(
-        Destination, models.CASCADE, null=True, blank=True, help_text=_("Only for release. Empty: every destination.")
+        Destination, models.CASCADE, null=True, blank=True, help_text=_("Empty: every destination.")
     )
     modality = models.CharField(max_length=16, blank=True, help_text=_("CT, MR, ... Empty: every modality."))
     intent = models.CharField(max_length=16, choices=Intent, blank=True, help_text=_("Empty: every intent."))
     category = models.CharField(max_length=16, choices=Category, blank=True, help_text=_("Empty: every category."))
+
+    class Meta:
+        abstract = True
+
+    def clean(self):
+        self.modality = self.modality.strip().upper()
+
+
+class Grant(Scope):
+    """One group may do one thing, to studies of a scope, toward one destination (or any), for a time or for good."""
+
+    group = models.ForeignKey("auth.Group", models.CASCADE, related_name="grants")
+    power = models.CharField(max_length=16, choices=Power)
+    destination = models.ForeignKey(
+        Destination, models.CASCADE, null=True, blank=True, help_text=_("Only for release. Empty: every destination.")
+    )
     valid_from = models.DateField(null=True, blank=True, help_text=_("The first day. Empty: at once."))
     valid_until = models.DateField(null=True, blank=True, help_text=_("The last day. Empty: for good."))
     may_pass_on = models.BooleanField(
@@ -93,11 +107,8 @@ class Grant(models.Model):
         limits += [self.valid_until and f"until {self.valid_until:%Y-%m-%d}", self.may_pass_on and "may pass on"]
         return f"{self.group}: {self.power} {' '.join(str(one) for one in limits if one)}"
 
-    def clean(self):
-        self.modality = self.modality.strip().upper()
 
-
-class SecondPerson(models.Model):
+class SecondPerson(Scope):
     """Where a deed needs a second, different person. One rule that applies is enough.
 
     The second one holds the same power; a change of policy is approved by who holds `approve policy`.
@@ -113,15 +124,9 @@ class SecondPerson(models.Model):
         blank=True,
         help_text=_("Only for setting policy: rules of this kind change when a second person approves. Empty: all."),
     )
-    source = models.ForeignKey(Source, models.CASCADE, null=True, blank=True, help_text=_("Empty: every source."))
-    destination = models.ForeignKey(
-        Destination, models.CASCADE, null=True, blank=True, help_text=_("Empty: every destination.")
-    )
     modality = models.CharField(
         max_length=16, blank=True, help_text=_("Studies that have it among others, too. Empty: every modality.")
     )
-    intent = models.CharField(max_length=16, choices=Intent, blank=True, help_text=_("Empty: every intent."))
-    category = models.CharField(max_length=16, choices=Category, blank=True, help_text=_("Empty: every category."))
     active = models.BooleanField(default=True)
 
     class Meta:
@@ -156,6 +161,6 @@ class SecondPerson(models.Model):
         return f"{self.power}: {where or 'everything'}"
 
     def clean(self):
-        self.modality = self.modality.strip().upper()
+        super().clean()
         if self.kind and not any(self.kind == model._meta.model_name for model in apps.get_models()):
             raise ValidationError({"kind": _("There is no such kind of rule.")})

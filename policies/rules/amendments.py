@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from pydicom.datadict import keyword_dict
 
-from policies.rules import coercion
+from policies.rules import coercion, scopes
 from policies.rules.coercion import Action
 from policies.rules.values import called, why_unwritable
 
@@ -140,15 +140,7 @@ def why_not(one: Amendment, occasion: Occasion) -> str:
         return "It is not in use."
     if barred := why_not_written(one.attribute):
         return barred
-    if one.source and one.source != occasion.source:
-        return "It is for another source."
-    if one.category and one.category != occasion.category:
-        return f"It is for {one.category}; the study is {occasion.category or 'of no category'}."
-    if one.modality and one.modality.upper() not in {each.upper() for each in occasion.modalities}:
-        return f"It is for {one.modality}; the study has {', '.join(occasion.modalities) or 'no modality'}."
-    if one.intent and one.intent != occasion.intent:
-        return f"It is for studies {'to be read here' if one.intent == 'read' else 'for reference'}."
-    return ""
+    return scopes.why_outside(one, occasion)
 
 
 def attributes(chosen: Iterable[Amendment]) -> tuple[str, ...]:

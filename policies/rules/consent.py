@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from policies.rules import scopes
+
 IN, OUT = "in", "out"  # taken into our record; handed to another organisation
 NONE = "none needed"
 WORDS = {
@@ -79,10 +81,8 @@ def why_passed_over(rule: Rule, facts: Facts) -> str:
     """Say which condition does not hold, or ""."""
     if rule.direction and rule.direction != facts.direction:
         return f"It is for images that go {rule.direction}."
-    for name in ("source", "destination", "category", "intent"):
-        asked = getattr(rule, name)
-        if asked and asked != getattr(facts, name):
-            return f"It is for another {name}."
+    if outside := scopes.why_outside(rule, facts):
+        return outside
     if rule.purposes and facts.purpose not in rule.purposes:
         return f"It is for {' and '.join(rule.purposes)}."
     if rule.younger_than is not None and facts.age is None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from policies.rules import scopes
 from policies.rules.exams import CANON
 from policies.rules.names import fold
 
@@ -67,10 +68,8 @@ def _asked(line: Line) -> tuple[str, ...]:
 
 def why_not(line: Line, study: Outside) -> str:
     """Say what of a line does not fit, or ""."""
-    if line.source and line.source != study.source:
-        return "It is for another source."
-    if line.modality and line.modality.upper() not in {one.upper() for one in study.modalities}:
-        return f"It asks for {line.modality}; the study has {_list(study.modalities) or 'no modality'}."
+    if outside := scopes.why_outside(line, study):
+        return outside
     if line.body_part and not _alike([line.body_part], study.body_parts):
         return f"It asks for {line.body_part}; the study names {_list(study.body_parts) or 'no body part'}."
     if missing := [word for word in line.words.split() if not _alike([word], [study.description])]:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+from policies.rules import scopes
 from policies.rules.values import as_date, called, is_uid
 
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
@@ -164,6 +165,10 @@ class Record(NamedTuple):
     today: date
     source: str = ""
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(text for each in self.series for text in _texts(each, "Modality")))
+
 
 class Passed(NamedTuple):
     rule: Rule
@@ -191,7 +196,7 @@ def decide(rules: Iterable[Rule], record: Record) -> Decision:
     hits, passed, settled = [], [], set()
     given = sorted(rules, key=lambda rule: (-bool(rule.source) - bool(rule.modality), rule.code))
     for rule in sorted([*given, *standard()], key=_place):  # the standard stays last at its place
-        barred = why_not(rule, record)
+        barred = scopes.why_outside(rule, record)
         if not barred and rule.kind == Kind.CHECK:
             barred = "Another rule of the same check fits better." if rule.check in settled else ""
             settled.add(rule.check)
@@ -209,15 +214,6 @@ def _place(rule: Rule) -> int:
     """The checks in their own order, then the rest."""
     order = [check.code for check in CHECKS]
     return order.index(rule.check) if rule.check in order else len(order)
-
-
-def why_not(rule: Rule, record: Record) -> str:
-    """Say why a rule is not for this study, or ""."""
-    if rule.source and rule.source != record.source:
-        return "It is for another source."
-    if rule.modality and not any(_is_of(each, rule.modality) for each in record.series):
-        return f"It is for {rule.modality}."
-    return ""
 
 
 def asked(rules: Iterable[Rule]) -> set[str]:

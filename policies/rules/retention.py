@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
+from policies.rules import scopes
+
 PERIOD = re.compile(r"P(?=\d)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?")
 NEVER = date.max  # what lies past the calendar is never over
 
@@ -98,15 +100,7 @@ def _doubting(found: Due, passed_over: list[tuple[str, str]]) -> Due:
 
 def why_not(rule: Rule, facts: Facts) -> str:
     """Say which condition does not hold, or ""."""
-    if rule.source and rule.source != facts.source:
-        return "It is for another source."
-    if rule.category and rule.category != facts.category:
-        return f"It is for studies of the category '{rule.category}', and this one is '{facts.category}'."
-    if rule.modality and rule.modality not in facts.modalities:
-        return f"It is for {rule.modality}, and this study has {', '.join(facts.modalities) or 'no modality'}."
-    if rule.intent and rule.intent != facts.intent:
-        return f"It is for the intent '{rule.intent}', and this one is {facts.intent or 'not decided'}."
-    return _why_not_age(rule, facts)
+    return scopes.why_outside(rule, facts) or _why_not_age(rule, facts)
 
 
 def _why_not_age(rule: Rule, facts: Facts) -> str:

@@ -1,10 +1,14 @@
-"""Scopes: what a grant, or a rule about a second person, is limited to, and whether the facts of a deed lie in it.
+"""Scopes: what grants and rules are limited to, and whether the facts of a deed or of a study lie in it.
 
 Pure values: keys and texts. A limit that is empty limits nothing; a fact that is None was not asked about.
 """
 
 from datetime import date
 from typing import NamedTuple
+
+KEYS = ("source", "destination")
+TEXTS = ("modality", "intent", "category")
+DAYS = ("valid_from", "valid_until")
 
 
 class Facts(NamedTuple):
@@ -37,15 +41,7 @@ class Limits(NamedTuple):
 
 def of(row) -> Limits:
     """The limits of a row by its plain columns; what the row does not have does not limit it."""
-    return Limits(
-        row.source_id,
-        row.destination_id,
-        row.modality,
-        row.intent,
-        row.category,
-        getattr(row, "valid_from", None),
-        getattr(row, "valid_until", None),
-    )
+    return Limits(*(getattr(row, name, None) for name in ("source_id", "destination_id", *TEXTS, *DAYS)))
 
 
 def bar(held: list[Limits], facts: Facts, *, undecided_is_covered: bool) -> tuple[str, list[Limits]]:
@@ -89,8 +85,31 @@ def touches(limits: Limits, facts: Facts) -> bool:
 
 def within(inner: Limits, outer: Limits) -> bool:
     """Whether everything that `inner` gives, and for as long, is given by `outer` alone."""
-    scope = ("source", "destination", "modality", "intent", "category")
-    narrower = all(not getattr(outer, name) or getattr(inner, name) == getattr(outer, name) for name in scope)
+    narrower = all(getattr(outer, name) in (None, "", getattr(inner, name)) for name in KEYS + TEXTS)
     begins = outer.valid_from is None or (inner.valid_from is not None and inner.valid_from >= outer.valid_from)
     ends = outer.valid_until is None or (inner.valid_until is not None and inner.valid_until <= outer.valid_until)
     return narrower and begins and ends
+
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+
+def conditions(row) -> dict[str, str]:
+    """The conditions that the row of a rule has, as its pure rule has them; "" is one that asks nothing."""
+    keys = {name: str(getattr(row, f"{name}_id") or "") for name in KEYS if hasattr(row, f"{name}_id")}
+    return keys | {name: str(getattr(row, name)).strip() for name in TEXTS if hasattr(row, name)}
+
+
+def why_outside(rule, facts) -> str:
+    """Say which of the conditions that a rule has a study does not meet, or "". Of several modalities one is enough."""
+    for name in KEYS:
+        if (asked := getattr(rule, name, "")) and asked != getattr(facts, name):
+            return f"It is for another {name}."
+    if (category := getattr(rule, "category", "")) and category != facts.category:
+        return f"It is for studies of the category '{category}', and this one is '{facts.category}'."
+    modality = getattr(rule, "modality", "")
+    if modality and modality.upper() not in {one.upper() for one in facts.modalities}:
+        return f"It is for {modality}, and this study has {', '.join(facts.modalities) or 'no modality'}."
+    if (intent := getattr(rule, "intent", "")) and intent != facts.intent:
+        return f"It is for the intent '{intent}', and this one is {facts.intent or 'not decided'}."
+    return ""

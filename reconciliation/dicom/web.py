@@ -284,8 +284,19 @@ def _uids(site: Site, status: int, body: bytes) -> set[str]:
 def why_silent(site: Site) -> str:
     """Say why the site does not answer a query that finds nothing, or "". Raises Unreachable or Refused."""
     with closing(_Lines(site)) as lines, lines.one() as line:
-        status, _ = line.get("/studies?StudyInstanceUID=2.25.0&limit=1")
-    return "" if status in (OK, 204) else str(_refusal(site, status))
+        status, body = line.get("/studies?StudyInstanceUID=2.25.0&limit=1")
+    if status not in (OK, 204):
+        return str(_refusal(site, status))
+    if status == OK and not _is_a_list(body):
+        return f"{site.name} answered, but not as DICOMweb does. Is {site.url} the address before /studies?"
+    return ""
+
+
+def _is_a_list(body: bytes) -> bool:
+    try:
+        return isinstance(json.loads(body), list)
+    except (ValueError, RecursionError):
+        return False
 
 
 # --- the line --------------------------------------------------------------------------------------------------------
@@ -418,6 +429,12 @@ def _authorization(site: Site) -> list[tuple[str, str]]:
 def _broken(site: Site, problem: Exception) -> Exception:
     if isinstance(problem, ssl.SSLCertVerificationError):
         return Refused(f"The certificate of {site.name} is not trusted here: {problem.verify_message}.")
+    if isinstance(problem, ConnectionRefusedError):
+        return Unreachable(f"Nobody listens where {site.name} should be: {site.url}.")
+    if isinstance(problem, socket.gaierror):
+        return Unreachable(f"The host of {site.name} is not known: {site.url}.")
+    if isinstance(problem, ssl.SSLError):
+        return Unreachable(f"{site.name} does not speak TLS, or does not trust our certificate.")
     if isinstance(problem, http.client.InvalidURL | ValueError):
         return Refused(f"The address or the credentials of {site.name} are not valid.")
     return Unreachable(f"{site.name} does not answer, or ended the connection in the middle.")

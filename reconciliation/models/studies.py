@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from policies.models import Category, Intent
+from policies.rules.values import as_date
 from reconciliation.dicom.arrival import Door
 
 UID = 128  # PS3.5 9.1 allows 64 characters; what comes is sometimes longer, and is kept as it is
@@ -173,7 +174,7 @@ class Study(models.Model):
 
     def __str__(self):
         what = "/".join(self.modalities) or "A"
-        return f"{what} study of {self.study_date or 'unknown date'} from {self.source}"
+        return f"{what} study of {as_date(self.study_date) or self.study_date or 'unknown date'} from {self.source}"
 
     def audited(self) -> dict:
         """Which study and patient a line of the ledger is about, as they came."""

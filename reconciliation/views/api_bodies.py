@@ -61,6 +61,12 @@ class LedgerQuestion(serializers.Serializer):
         return super().get_fields() | {"from": since}
 
 
+class LedgerExport(LedgerQuestion):
+    reason = serializers.CharField(
+        default="", max_length=200, help_text="What it is for; needed for many lines. Name no patient in an address."
+    )
+
+
 class LedgerFilters(LedgerQuestion):
     cursor = serializers.IntegerField(default=0, min_value=0, help_text="As given in `next`.")
 

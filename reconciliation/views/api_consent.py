@@ -9,8 +9,8 @@ from rest_framework.views import APIView
 from policies.consent import Given
 from policies.models import Basis, Purpose
 from policies.rules import consent as rules
+from reconciliation import clearance, consents, evidence, queue, withdrawal
 from reconciliation import consent_serializers as shapes
-from reconciliation import consents, evidence, queue, withdrawal
 from reconciliation.models import Consent, Study
 from reconciliation.views import consent as pages
 from reconciliation.views.api import body, call, described
@@ -63,6 +63,15 @@ def withdraw_consent(request: Request, key) -> Response:
     return shown(request, queue.get(request.user, key))
 
 
+@call("POST", takes=shapes.RenewConsent, gives=shapes.StudyConsentSerializer)
+def renew_consent(request: Request, key) -> Response:
+    """Record a new consent on a released study whose consent was withdrawn or has ended."""
+    study, said = queue.get(request.user, key), body(shapes.RenewConsent, request)
+    study.version = said.get("version", study.version)
+    clearance.renew(study, consent=given(request, study, said["consent"]), by=request.user)
+    return shown(request, queue.get(request.user, key))
+
+
 class Forms(APIView):
     parser_classes = [MultiPartParser]
 
@@ -70,7 +79,7 @@ class Forms(APIView):
         "keep_consent_form", takes={"multipart/form-data": shapes.ConsentForm}, gives=shapes.ConsentEvidenceSerializer
     )
     def post(self, request: Request, key) -> Response:
-        """Keep a scanned consent form for a study that you may clear now; name its id as `scan` when you clear it."""
+        """Keep a scanned consent form for a study whose consent you may record now; name its id as `scan` then."""
         study = queue.get(request.user, key)
         kept = evidence.keep(study, body(shapes.ConsentForm, request)["file"], by=request.user)
         return Response(shapes.ConsentEvidenceSerializer(kept).data)

@@ -24,12 +24,12 @@ def ledger(request: Request) -> Response:
     return listed(page.lines, shapes.LedgerSerializer, request, following=str(page.next or ""))
 
 
-@call("GET", gives=OpenApiTypes.STR, filters=bodies.LedgerQuestion)
+@call("GET", gives=OpenApiTypes.STR, filters=bodies.LedgerExport)
 def export(request: Request, kind: str) -> StreamingHttpResponse:
     """The lines under these filters as `csv` or `ndjson`; the last record says how far the export goes."""
     authority.require(request.user, Power.AUDIT)
-    given = filters(bodies.LedgerQuestion, request)
-    return records.as_file(records.allowed(request.user, given), kind, by=request.user)
+    given = filters(bodies.LedgerExport, request)
+    return records.as_file(records.allowed(request.user, given), kind, by=request.user, reason=given["reason"])
 
 
 @call("POST", takes=bodies.CheckLedger, gives=shapes.CheckedSerializer)

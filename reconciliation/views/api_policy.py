@@ -116,6 +116,7 @@ class RehearsalSerializer(serializers.Serializer):
     held = serializers.IntegerField(help_text="Studies held now that would be decided about otherwise.")
     differ = serializers.SerializerMethodField(help_text="Decisions that would differ.")
     differing = DifferingSerializer(source="shown", many=True)
+    silent = serializers.CharField(help_text="Why no study was looked at: no decision hangs on what changes.")
 
     def get_differ(self, found) -> int:
         return len(found.cases)

@@ -85,6 +85,8 @@ def studies(request: Request) -> Response:
     """The studies that you may see, newest first; above them those with a new candidate that nobody saw."""
     given = filters(bodies.StudyFilters, request)
     asked = {name: str(value) for name, value in given.items() if value}
+    if "q" in asked:
+        audit.looked(request.user, "studies", key=asked["q"][:64], verb="search studies")
     rows = whole(queue.studies(request.user, asked))
     return paged(rows, shapes.StudySerializer, request, cursor=given["cursor"], by="queued_at")
 

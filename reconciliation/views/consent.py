@@ -7,11 +7,12 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from policies import audit
+from policies.consent import Given
 from policies.models import Basis, Purpose, User
 from policies.problems import Conflict
-from reconciliation import consents, evidence, queue, withdrawal
-from reconciliation.forms import Withdrawal, read
-from reconciliation.models import ConsentEvidence, Study
+from reconciliation import clearance, consents, evidence, queue, withdrawal
+from reconciliation.forms import Clearance, Withdrawal, read, version
+from reconciliation.models import Consent, ConsentEvidence, Study
 
 QUICK = {Basis.NONE: 0, Basis.TREATMENT: 1}
 
@@ -39,6 +40,9 @@ def standing(request: HttpRequest, study: Study) -> dict:
     if study.consent is None:
         return {}
     found = {"may_not_withdraw": withdrawal.why_not(study.consent, request.user)}
+    found["withdrawn_before"] = consents.withdrawn_before(study)
+    if clearance.why_not_renew(study, request.user) is None:
+        found |= asked(request, study) | {"may_renew": True, "consent_over": consents.why_over(study.consent, study)}
     if study.consent.withdrawn_at:
         found["gone_out"] = consents.gone_out(study.consent, queue.visible_to(request.user))
         found["to_do"] = withdrawal.TO_DO
@@ -54,11 +58,34 @@ def withdraw(request: HttpRequest, key) -> HttpResponse:
     stopped = withdrawal.withdraw(consent, by=request.user, reason=said["reason"], given_by=said["given_by"])
     more = f" {len(stopped)} studies rest on it." if len(stopped) > 1 else ""
     messages.success(request, f"The consent is withdrawn: what has not been sent stays here.{more}")
+    return _reloaded(request, study)
+
+
+def _reloaded(request: HttpRequest, study: Study) -> HttpResponse:
     if not request.htmx:
         return redirect("study", study.pk)
     response = HttpResponse(status=204)
     response["HX-Refresh"] = "true"
     return response
+
+
+@require_POST
+def renew(request: HttpRequest, key) -> HttpResponse:
+    """Record a new consent on a released study whose consent is over."""
+    study, form = queue.get(request.user, key), Clearance(request.POST, request.FILES)
+    study.version = version(request)
+    read(form)
+    clearance.renew(study, consent=typed(request, study, form), by=request.user)
+    messages.success(request, "Recorded. What waited for a consent goes on.")
+    return _reloaded(request, study)
+
+
+def typed(request: HttpRequest, study: Study, form: Clearance) -> Given | Consent:
+    """As it was typed, with its scan kept first; or one given before, chosen by a click."""
+    if again := form.cleaned_data["again"]:
+        return consents.get_again(study, again, among=queue.visible_to(request.user))
+    file = form.cleaned_data["scan"]
+    return form.given(evidence.keep(study, file, by=request.user) if file else None)
 
 
 @require_GET

@@ -5,15 +5,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST
 
-from policies.consent import Given
 from policies.models import Destination, Power
 from reconciliation import (
     approvals,
     category,
     clearance,
-    consents,
     delivery,
-    evidence,
     intake,
     mapping,
     matching,
@@ -24,8 +21,9 @@ from reconciliation import (
     release,
 )
 from reconciliation.forms import Again, Choice, Clearance, Generation, Rejection, Release, read, version
-from reconciliation.models import Consent, Delivery, Mapping, Study
+from reconciliation.models import Delivery, Mapping, Study
 from reconciliation.templatetags.shown import day, person
+from reconciliation.views import consent
 from reconciliation.views.study import after
 
 
@@ -105,7 +103,7 @@ def clear(request: HttpRequest, key) -> HttpResponse:
     said = read(form)
     clearance.clear(
         study,
-        consent=_consent(request, study, form),
+        consent=consent.typed(request, study, form),
         by=request.user,
         rule=said["rule"],
         rule_reason=said["rule_reason"],
@@ -121,14 +119,6 @@ def _sooner(study: Study, said: dict) -> str:
     """Say that the consent ends sooner than was typed."""
     ends = study.consent.until
     return "" if said["again"] or ends == said["until"] else f" By its rule the consent ends on {day(ends)}."
-
-
-def _consent(request: HttpRequest, study: Study, form: Clearance) -> Given | Consent:
-    """As it was typed, with its scan kept first; or one given before, chosen by a click."""
-    if again := form.cleaned_data["again"]:
-        return consents.get_again(study, again, among=queue.visible_to(request.user))
-    file = form.cleaned_data["scan"]
-    return form.given(evidence.keep(study, file, by=request.user) if file else None)
 
 
 @require_POST

@@ -33,6 +33,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "waiting": [(one, expiry.why_not_agree(one, request.user)) for one in approved if one.waits],
         "ended": expiry.ended(request.user)[:ENDED],
         "notes": rejection_notes.acted_on(rejection_notes.untold(request.user)[:SHOWN]),
+        "unread": queue.age_of_unreadable(request.user),
         "holds": keeping.live_holds(request.user),
     }
     return render(request, "reconciliation/expiry.html", found)
@@ -135,7 +136,7 @@ def hold(request: HttpRequest, key) -> HttpResponse:
         raise Invalid("This study has no patient of ours yet: hold the study itself.")
     what = {"patient": study.local_patient} if said["whole_patient"] else {"study": study}
     keeping.hold(**what, reason=said["reason"], by=request.user)
-    messages.success(request, "Held: nothing of it is deleted until the hold is lifted.")
+    messages.success(request, "On legal hold: nothing of it is deleted until the hold is lifted.")
     return after(request, study, "hold")
 
 

@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
+from policies import audit
 from policies.rules.matching import Class
 from reconciliation import queue
 from reconciliation.models import Study
@@ -83,6 +84,7 @@ def _asked(tab: str) -> dict[str, str]:
 @require_GET
 def show(request: HttpRequest) -> HttpResponse:
     chosen = filters(request)
+    searches.remember_list(request)
     words, foreign = searches.recall(request)
     rows = queue.studies(request.user, {**chosen, "q": words})
     rows = rows.select_related("source", "lease_by", "submission").prefetch_related("findings")
@@ -134,7 +136,9 @@ def _since(request: HttpRequest) -> datetime | None:
 @require_POST
 def search(request: HttpRequest) -> HttpResponse:
     """Words come by POST and stay in the session, so that no name gets into an address."""
-    token = searches.remember(request, request.POST.get("words", ""))
+    words = request.POST.get("words", "").strip()
+    if token := searches.remember(request, words):
+        audit.looked(request.user, "studies", key=words[:64], verb="search studies")
     kept = {name: value for name in FILTERS if (value := request.POST.get(name, ""))}
     if token:
         kept["search"] = token

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from policies import audit, authority, deeds, reading
 from policies.models import LedgerHead, Power, User
@@ -69,14 +69,14 @@ def chosen(request: HttpRequest) -> dict[str, str]:
     return allowed(request.user, {**request.GET.dict(), **{name: words for name, words in said.items() if words}})
 
 
-@require_GET
+@require_http_methods(["GET", "POST"])
 def export(request: HttpRequest, kind: str) -> StreamingHttpResponse:
-    """The lines under the same filters as a file."""
-    return as_file(chosen(request), kind, by=request.user)
+    """The lines under the same filters as a file. The reason may name somebody: it comes by POST."""
+    return as_file(chosen(request), kind, by=request.user, reason=request.POST.get("reason", "").strip())
 
 
-def as_file(filters: dict[str, str], kind: str, *, by: User) -> StreamingHttpResponse:
-    name, pieces = reading.export(asked(filters), kind, by=by, filters=filters)
+def as_file(filters: dict[str, str], kind: str, *, by: User, reason: str) -> StreamingHttpResponse:
+    name, pieces = reading.export(asked(filters), kind, by=by, filters=filters, reason=reason)
     response = StreamingHttpResponse(pieces, content_type=reading.EXPORTS[kind])
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response

@@ -5,6 +5,7 @@ import secrets
 from django.http import HttpRequest
 
 KEPT = 20  # searches a session remembers
+LONGEST = 500  # characters of the address of a list
 
 
 def remember(request: HttpRequest, words: str) -> str:
@@ -22,3 +23,15 @@ def recall(request: HttpRequest, name: str = "search") -> tuple[str, bool]:
     token = request.GET.get(name, "")
     words = request.session.get("searches", {}).get(token, "")
     return words, bool(token and not words)
+
+
+def remember_list(request: HttpRequest) -> None:
+    """Keep which list of studies was looked at last, for the way back to it; written only when it is another."""
+    shown = request.GET.urlencode()[:LONGEST]
+    if request.session.get("list", "") != shown:
+        request.session["list"] = shown
+
+
+def last_list(request: HttpRequest) -> str:
+    """The query of the list of studies that was looked at last, "" for the first page of all that is open."""
+    return request.session.get("list", "")

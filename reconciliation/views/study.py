@@ -94,6 +94,7 @@ def context(request: HttpRequest, study: Study, *, did: str = "", choice: str = 
     findings = sorted(study.findings.select_related("overridden_by"), key=lambda one: GRAVEST.index(one.severity))
     found = {
         "study": study,
+        "back": searches.last_list(request),
         "offered": offered,
         "words": WORDS,
         "barred": _barred_throughout(offered),
@@ -159,10 +160,16 @@ def _barred_throughout(offered: dict[str, str]) -> str:
 def _going_on(request: HttpRequest, study: Study, did: str) -> dict:
     counts = queue.counts(request.user)
     counts[study.state] -= not (study.segregated and study.state in queue.OPEN_STATES)
-    state = GOES_ON.get(did, study.state if study.state in queue.OPEN_STATES else State.HELD)
+    state = GOES_ON.get(did, study.state if study.state in queue.OPEN_STATES else _home(request.user, study))
     state = state if counts[state] else State.HELD
     waiting = counts[state]
     return {"next_state": state, "next_label": State(state).label, "waiting": waiting}
+
+
+def _home(user: User, study: Study) -> str:
+    """Where a person goes on from a study that has left the open ones: an officer came from what is cleared."""
+    released = study.state in (State.RELEASED, State.DELIVERED)
+    return State.CLEARED if released and not permission.why_not(user, Power.RELEASE, study) else State.HELD
 
 
 # --- the stages ------------------------------------------------------------------------------------------------------

@@ -74,5 +74,5 @@ def test_a_file_is_exported_edited_and_looked_at_before_it_counts(page, rule, ma
     page.get_by_text("Changed: retention rule").wait_for()
     axe(page)
     page.get_by_role("button", name="Make 1 change").click()
-    page.get_by_text("1 rules were imported").wait_for()
+    page.get_by_text("1 rule was imported").wait_for()
     assert RetentionRule.objects.get().period == "P5Y"

@@ -109,9 +109,9 @@ def test_managers_try_a_draft(page, sign_in):
     make.study()
     sign_in(page, make.user("manager"))
     page.goto(reverse("admin:policies_coercionrule_change", args=[draft.pk]))
-    page.get_by_label("Text", exact=True).fill("OUTSIDE")
+    page.get_by_label("Text:", exact=True).fill("OUTSIDE")
     page.get_by_label("Active").check()
-    page.get_by_label("Study", exact=True).focus()
+    page.get_by_label("Study:", exact=True).focus()
     page.keyboard.press("Enter")
     page.get_by_text("OUTSIDE CT CHEST").wait_for()
     assert page.evaluate("document.activeElement.id") == "tryout"

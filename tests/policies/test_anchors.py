@@ -74,6 +74,57 @@ def test_nor_those_of_the_file_when_the_table_was_emptied_too(folder):
         call_command("verify_ledger", anchors=folder / anchors.FILE)
 
 
+def cut_off(count: int, *, head: bool, anchors_too: bool = False) -> None:
+    """Whoever has the database deletes the newest lines; a careful one moves the head back and empties the anchors."""
+    with triggers_lifted():
+        newest = LedgerLine.objects.order_by("-id").values_list("pk", flat=True)[count - 1]
+        LedgerLine.objects.filter(pk__gte=newest).delete()
+        if head:
+            last = LedgerLine.objects.first()
+            LedgerHead.objects.update(line=last.pk, digest=last.digest)
+        if anchors_too:
+            LedgerAnchor.objects.all().delete()
+
+
+@pytest.mark.parametrize(("head", "said"), [(False, "The newest line is missing"), (True, "Line 9 is missing")])
+def test_a_ledger_whose_last_lines_were_deleted_is_found(head, said):
+    record(9)
+    anchors.keep()
+    cut_off(5, head=head)
+
+    assert said in audit.verify()
+
+
+def test_one_that_was_cut_off_and_has_grown_again_is_found():
+    record(9)
+    anchors.keep()
+    cut_off(5, head=True)
+    record(8)
+
+    assert "Line 9 is another than on" in audit.verify()
+
+
+def test_one_that_was_cut_off_with_head_and_anchors_is_found_by_the_file(folder):
+    record(9)
+    anchors.keep()
+    cut_off(5, head=True, anchors_too=True)
+
+    assert audit.verify() == ""
+    with pytest.raises(CommandError, match="Line 9 is missing, which was there"):
+        call_command("verify_ledger", anchors=folder / anchors.FILE)
+    assert LedgerLine.objects.first().verb == "find ledger broken"
+
+
+def test_a_ledger_that_takes_no_line_any_more_is_told_all_the_same(caplog):
+    record(3)
+    with triggers_lifted():
+        LedgerHead.objects.all().delete()
+
+    with pytest.raises(CommandError, match="The head of the chain is missing"):
+        call_command("verify_ledger")
+    assert "The ledger is broken" in caplog.text
+
+
 def test_a_chain_that_holds_passes_the_file(folder):
     record(5)
     anchors.keep()

@@ -4,8 +4,11 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
+from django.forms import modelform_factory
 
-from policies.models import Organisation, Source, SourceSystem
+from orders.models import Feed
+from policies.models import Organisation, Source, SourceSystem, StowClient, User
+from policies.partners_admin import ClientForm
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -45,3 +48,21 @@ def test_a_first_sender_needs_more_too_where_another_source_has_its_title():
 def test_what_is_no_network_is_refused():
     with pytest.raises(ValidationError, match="whose last bits are zero"):
         SourceSystem(source=make.source(), ae_title="CT", network="10.0.0.1/24").full_clean()
+
+
+def test_an_organisation_shows_what_is_its_own_here(client):
+    trust = Organisation.objects.create(name="General Hospital Trust")
+    make.source("General Hospital", organisation=trust)
+    make.destination("Their PACS", organisation=trust)
+    Feed.objects.create(name="Their RIS", organisation=trust, sending_facility="GENERAL")
+    client.force_login(User.objects.create_superuser("root"))
+    page = client.get(f"/admin/policies/organisation/{trust.pk}/change/").content.decode()
+
+    for name, kind in [("General Hospital", "source"), ("Their PACS", "destination, PACS"), ("Their RIS", "feed")]:
+        assert f">{name}</a> ({kind})" in page
+
+
+def test_an_account_that_is_not_here_is_refused_in_the_form():
+    form = modelform_factory(StowClient, form=ClientForm, fields=["account"])({"account": "nobody"})
+
+    assert "There is no account" in form.errors["account"][0]

@@ -5,7 +5,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from policies import exchange, versions
-from policies.models import Grant, PolicyDraft, PolicyVersion, RetentionRule, User
+from policies.models import Grant, PolicyDraft, PolicyVersion, RetentionRule, SecondPerson, User
 from tests import make
 from tests.reconciliation.views.browsing import signed_in, text
 
@@ -98,6 +98,24 @@ def test_grants_that_need_approval_wait_for_it(settings):
     assert PolicyDraft.objects.get().columns["power"] == "release"
 
 
+def test_a_manager_says_that_a_kind_of_rule_needs_a_second_person_and_then_it_does(rule, manager):
+    form = {"power": "set policy", "kind": "retentionrule", "active": "on", **SAID}
+    signed_in(manager).post(reverse("admin:policies_secondperson_add"), form)
+    assert SecondPerson.objects.get().kind == "retentionrule"
+    save(manager, rule, period="P5Y")
+
+    assert RetentionRule.objects.get(pk=rule.pk).period == "P1Y"
+    assert PolicyDraft.objects.get().columns["period"] == "P5Y"
+
+
+def test_no_button_of_django_saves_past_a_second_person(rule, manager):
+    SecondPerson.objects.create(power="set policy")
+    answer = save(manager, rule, period="P5Y", _saveasnew="1")
+
+    assert answer.status_code == 403
+    assert list(RetentionRule.objects.values_list("period", flat=True)) == ["P1Y"]
+
+
 def test_a_deletion_is_a_version(rule, manager):
     signed_in(manager).post(page(rule, "delete"), {"post": "yes"})
 
@@ -111,6 +129,17 @@ def test_a_deletion_that_needs_approval_is_a_draft(rule, manager, settings):
 
     assert RetentionRule.objects.exists()
     assert PolicyDraft.objects.get().columns is None
+
+
+def test_the_grants_that_go_with_their_group_have_a_last_version():
+    root = User.objects.create_superuser("root")
+    lee = make.user("lee", grants=[("view", None, None)])
+    versions.adopt(Grant, why="Test.")
+    signed_in(root).post(reverse("admin:auth_group_delete", args=[lee.groups.get().pk]), {"post": "yes"})
+
+    assert not Grant.objects.filter(group__name="group of lee").exists()
+    assert PolicyVersion.objects.filter(kind="policies.grant", columns__isnull=True, made_by=root).count() == 1
+    assert versions.strays() == []
 
 
 def test_the_history_says_what_changed_and_why(rule, manager):

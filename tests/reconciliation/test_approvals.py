@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.test import Client
 from django.utils import timezone
 
 from policies.models import Grant, LedgerLine, Power, SecondPerson, User
@@ -90,6 +91,18 @@ def test_a_decline_needs_a_reason_and_leaves_the_study_cleared(asked, officers):
 
     assert (Study.objects.get(pk=asked.pk).state, approvals.waiting(asked)) == ("cleared", None)
     assert LedgerLine.objects.filter(verb="decline release", reason="Wrong archive").exists()
+
+
+def test_a_decline_is_said_where_it_is_asked_again_whoever_took_the_study_over(asked, officers):
+    approvals.decline(asked, by=officers[1], reason="Wrong archive")
+    lease.take(Study.objects.get(pk=asked.pk), by=make.user("third", group="Releasing officers"))
+    lease.take(Study.objects.get(pk=asked.pk), by=officers[0], reason="My turn")
+    client = Client()
+    client.force_login(officers[0])
+
+    assert "Second declined on" in client.get(f"/studies/{asked.pk}/").content.decode()
+    approvals.ask(Study.objects.get(pk=asked.pk), to=[make.destination()], by=officers[0])
+    assert approvals.declined(Study.objects.get(pk=asked.pk)) is None
 
 
 def test_only_who_asked_withdraws(asked, officers):

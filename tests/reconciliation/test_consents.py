@@ -179,6 +179,38 @@ def test_withdrawal_stops_every_study_that_rests_on_the_consent():
     assert set(Study.objects.values_list("state", flat=True)) == {"held"}
 
 
+def test_a_new_consent_lets_a_released_study_go_on():
+    study = make.study("released")
+    (waits,) = study.deliveries.all()
+    withdrawal.withdraw(study.consent, by=make.user("desk"), given_by="Anna M.", reason="Changed her mind")
+    assert delivery.due() == []
+    clearance.renew(study, consent=make.CONSENT, by=make.user("desk"))
+
+    assert delivery.due() == [waits]
+    assert (consents.why_not(study), study.state) == ("", "released")
+    line = LedgerLine.objects.latest("id")
+    assert (line.verb, line.detail["instead of"]) == ("consent", str(Consent.objects.earliest("pk").key))
+
+
+@pytest.mark.parametrize("state", ["held", "mapped", "cleared", "released", "delivered", "rejected"])
+def test_a_new_consent_is_for_released_studies_whose_consent_is_over(state):
+    study = make.study(state)
+
+    with pytest.raises(Conflict):
+        clearance.renew(study, consent=make.CONSENT, by=make.user("desk"))
+
+
+def test_a_new_consent_must_suffice_and_is_recorded_by_who_may():
+    study = make.study("delivered")
+    withdrawal.withdraw(study.consent, by=make.user("desk"), given_by="Anna M.", reason="Changed her mind")
+    make.consent_rule(suffices=["duty"])
+
+    with pytest.raises(Invalid):
+        clearance.renew(study, consent=make.CONSENT, by=make.user("desk"))
+    with pytest.raises(Denied):
+        clearance.renew(study, consent=make.CONSENT, by=make.user("auditor"))
+
+
 def test_a_consent_is_withdrawn_once():
     study = make.study("released")
     withdrawn(study)

@@ -1,6 +1,8 @@
 """Emergency access: with a reason, for a time, one study, an alarm at once, and somebody else's review."""
 
+import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.core.mail.backends.base import BaseEmailBackend
@@ -146,6 +148,18 @@ def test_the_pages_open_say_so_and_review(lee):
     assert "The patient was in the shock room" in text(auditor.get("/emergencies/"))
 
 
+def test_the_way_back_to_what_is_open_stands_on_the_page(lee):
+    study, client = make.study("held"), signed_in(lee)
+    way = f'href="/studies/{study.pk}/"'
+    assert way not in text(client.get("/emergency/"))
+
+    client.post("/emergency/", {"words": study.patient_id, "reason": "Stroke"})
+
+    assert way in text(client.get("/emergency/"))
+    EmergencyAccess.objects.update(until=timezone.now())
+    assert way not in text(client.get("/emergency/"))
+
+
 @pytest.mark.parametrize("address", ["/emergency/", "/emergencies/"])
 def test_the_pages_are_for_those_who_hold_the_power(address):
     client = Client()
@@ -165,3 +179,19 @@ def test_rest_opens_lists_and_reviews(lee):
     (row,) = rest.get("/api/emergencies/").json()["results"]
     done = rest.post(f"/api/emergencies/{row['id']}/review/", {"comment": "Fine"}, format="json")
     assert (done.status_code, done.json()["comment"]) == (200, "Fine")
+
+
+def test_the_second_page_of_the_list_keeps_its_filter(lee):
+    study, now = make.study("held"), timezone.now()
+    columns = {"study": study, "by": lee, "reason": "Stroke", "until": now}
+    reviewed = {"reviewed_by": make.user("auditor"), "reviewed_at": now, "comment": "Justified"}
+    EmergencyAccess.objects.create(**columns, **reviewed, opened_at=now - timedelta(days=1))
+    for minute in range(queue.PAGE + 1):
+        EmergencyAccess.objects.create(**columns, opened_at=now - timedelta(minutes=minute))
+    client = signed_in(User.objects.get(username="auditor"))
+    first = client.get("/emergencies/?open=1").content.decode()
+    second = client.get("/emergencies/" + unescape(re.search(r'rel="next" href="([^"]*)"', first)[1])).content.decode()
+
+    assert second.count("Mark as reviewed") == 1
+    assert "Justified" not in second
+    assert 'href="/emergencies/?open=1"' in second  # back to the first page

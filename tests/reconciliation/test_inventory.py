@@ -1,13 +1,15 @@
+import io
 import json
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from reconciliation import intake, inventory, stores
+from reconciliation import evidence, intake, inventory, stores
 from reconciliation.dicom.arrival import Origin
-from reconciliation.models import Delivery, Instance, Study, Submission, Unreadable
+from reconciliation.models import ConsentEvidence, Delivery, Instance, Study, Submission, Unreadable
 from tests import hostile, make
+from tests.reconciliation.test_evidence import PDF
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 
@@ -53,6 +55,50 @@ def test_a_file_that_no_row_names_is_an_orphan_and_stays(kept, tmp_path):
 
     assert found() == {("orphan", "ab" * 32)}
     assert path.read_bytes() == b"bytes"
+
+
+@pytest.fixture
+def form(study):
+    """The file of a scanned form that was kept."""
+    return evidence.path(evidence.keep(study, io.BytesIO(PDF), by=make.user("releaser")).digest)
+
+
+def lost(form):
+    form.unlink()
+
+
+def changed(form):
+    form.chmod(0o640)
+    form.write_bytes(PDF + b" ")
+
+
+def unnamed(form):
+    ConsentEvidence.objects.all().delete()
+
+
+def test_a_scanned_form_at_its_place_is_no_difference(form):
+    assert found() == set()
+
+
+@pytest.mark.parametrize(
+    ("happens", "said"), [(lost, "does not have it"), (changed, "was changed"), (unnamed, "no row names it")]
+)
+def test_a_scanned_form_that_is_lost_changed_or_unnamed_is_told(happens, said, form):
+    happens(form)
+
+    (one,) = inventory.differences()
+    assert (one.kind, one.key, said in one.sentence) == ("form", form.name, True)
+
+
+def test_what_is_no_form_is_a_stranger_among_them_and_stays(form):
+    form.with_name("letter.pdf").write_bytes(PDF)
+    out = StringIO()
+    with pytest.raises(CommandError, match="1 stranger"):
+        call_command("verify_store", "--json", stdout=out)
+
+    (one,) = json.loads(out.getvalue())["differences"]
+    assert (one["kind"], one["key"]) == ("stranger", f"{form.name[:2]}/{form.name[2:4]}/letter.pdf")
+    assert form.with_name("letter.pdf").exists()
 
 
 def test_a_file_of_another_size_is_named(kept):

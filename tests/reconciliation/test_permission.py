@@ -4,6 +4,7 @@ import itertools
 from datetime import timedelta
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from policies import authority
 from policies.models import Grant, Power, User
 from reconciliation import permission, queue
-from reconciliation.models import EmergencyAccess, Study
+from reconciliation.models import EmergencyAccess, Study, Unreadable
 from tests import make
 
 MODALITIES = ([], ["CT"], ["MR"], ["CT", "SR"], ["CT", "MR", "SR"], ['C"T'])
@@ -21,7 +22,9 @@ SOURCES = ("Here", "There")
 # Other powers and other days too: what is not viewing, or not today, must let through nothing.
 GRANT = st.fixed_dictionaries(
     {
-        "power": st.sampled_from([Power.VIEW, Power.VIEW, Power.RELEASE, Power.AUDIT, Power.GRANT]),
+        "power": st.sampled_from(
+            [Power.VIEW, Power.VIEW, Power.DELETE, Power.DELETE, Power.RELEASE, Power.AUDIT, Power.GRANT]
+        ),
         "source": st.sampled_from([None, *SOURCES]),
         "modality": st.sampled_from(["", "CT", "MR", "SR", 'C"T']),
         "intent": st.sampled_from(INTENTS),
@@ -53,7 +56,8 @@ def _grant(columns: dict, sources: dict) -> Grant:
 
 
 @pytest.mark.django_db
-def test_the_database_and_the_question_let_the_same_studies_through(studies):
+@pytest.mark.parametrize("power", [Power.VIEW, Power.DELETE])
+def test_the_database_and_the_question_let_the_same_studies_through(power, studies):
     rows, sources = studies
 
     @settings(max_examples=150, deadline=None)
@@ -61,8 +65,8 @@ def test_the_database_and_the_question_let_the_same_studies_through(studies):
     def agree(drawn):
         user = User(username="lee")
         user._grants = [_grant(columns, sources) for columns in drawn]
-        seen = set(queue.visible_to(user).values_list("pk", flat=True))
-        assert seen == {study.pk for study in rows if not permission.why_not(user, Power.VIEW, study)}
+        seen = set(permission.within(user, power).values_list("pk", flat=True))
+        assert seen == {study.pk for study in rows if not permission.why_not(user, power, study)}
 
     agree()
 
@@ -144,3 +148,23 @@ def test_lists_of_arrivals_show_what_one_may_see(data_dir):
     assert [one.pk for one in queue.submissions(lee)] == [ct.submission_id]
     assert list(queue.sources(lee)) == [here]
     assert not queue.unreadable(lee).exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("data_dir")
+def test_a_submission_names_only_the_studies_that_one_may_see():
+    here = make.source("Here")
+    ct = make.received(make.dataset(), make.dataset(Modality="MR"), of=here)
+    ct, mr = sorted(Study.objects.filter(submission=ct.submission), key=lambda one: one.modalities)
+    Unreadable.objects.create(submission=ct.submission, number=9, reason="Cut off.", digest="0", size=1)
+    lee = make.user("lee", grants=[(Power.VIEW, here, None)])
+    Grant.objects.filter(group__user=lee).update(modality="CT")
+    client = Client()
+    client.force_login(lee)
+
+    page = client.get("/submissions/").content.decode()
+    (told,) = client.get("/api/submissions/").json()["results"]
+    assert str(ct.pk) in page
+    assert str(mr.pk) not in page
+    assert told["studies"] == [str(ct.pk)]
+    assert told["unreadable"] == []

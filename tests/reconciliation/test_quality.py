@@ -1,14 +1,22 @@
 """Record quality as managers set it: what is found, looked at again, kept apart, and told to senders."""
 
 import pytest
+from django.utils.module_loading import import_string
 
 from policies.models import LedgerLine, QualityRule
 from policies.problems import Denied
-from reconciliation import automatic, defects, quality, queue, release, tasks
+from reconciliation import automatic, defects, mapping, quality, queue, release, tasks
 from reconciliation.models import Study
 from tests import make
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def worker(monkeypatch, django_capture_on_commit_callbacks):
+    """Does at once what the bell asks for."""
+    monkeypatch.setattr("policies.bell.async_task", lambda task, key: import_string(task)(key))
+    return django_capture_on_commit_callbacks
 
 
 def rule(code="body-part", **columns):
@@ -150,6 +158,50 @@ def test_it_comes_back_when_the_rule_goes():
     quality.look_at_all()
 
     assert not Study.objects.get(pk=study.pk).segregated
+
+
+@pytest.mark.parametrize("state", ["held", "mapped", "cleared"])
+def test_it_comes_back_when_later_objects_say_what_was_missing(state):
+    rule(code="study-id", attribute="StudyID", follows="segregate", severity="warn")
+    study = make.study(state, StudyID="")
+    assert study.segregated
+    make.received(make.dataset(StudyInstanceUID=study.study_instance_uid, StudyID="17"))
+    study.refresh_from_db()
+
+    assert (study.state, study.segregated) == ("held", False)
+    assert "study-id" not in found(study)
+
+
+def test_a_supplement_of_what_is_past_the_gate_is_judged_by_itself():
+    rule(attribute="DetectorID", follows="segregate", severity="warn")
+    first = make.study("delivered")
+    part = make.received(make.dataset(StudyInstanceUID=first.study_instance_uid, DetectorID="D-1"))
+    make._settle(part, None)
+
+    assert (part.part, Study.objects.get(pk=part.pk).segregated) == (1, False)
+
+
+@pytest.mark.parametrize("state", ["mapped", "cleared"])
+def test_what_is_decided_comes_back_too_when_the_rule_goes_and_keeps_its_findings(state):
+    rule(attribute="DetectorID", follows="segregate", severity="warn")
+    study = make.study(state)
+    QualityRule.objects.filter(code="body-part").delete()
+    quality.look_at_all()
+
+    assert not Study.objects.get(pk=study.pk).segregated
+    assert found(study)["body-part"] == "warn"
+
+
+@pytest.mark.parametrize(("state", "undo"), [("mapped", mapping.unmap), ("rejected", release.reinstate)])
+def test_a_study_that_is_held_again_is_asked_anew(state, undo, worker):
+    rule(attribute="DetectorID", follows="segregate", severity="warn")
+    study = make.study(state)
+    QualityRule.objects.filter(code="body-part").delete()
+    with worker(execute=True):
+        undo(study, by=make.user("releaser"))
+
+    assert not Study.objects.get(pk=study.pk).segregated
+    assert "body-part" not in found(study)
 
 
 def test_what_is_delivered_is_not_kept_apart():

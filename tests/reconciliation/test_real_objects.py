@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 from reconciliation import stores
 from reconciliation.models import Instance, Study, Unreadable
 from tests import make
+from tests.reconciliation.dicom.test_header import INSIDE_PYDICOM
 
 pytestmark = pytest.mark.django_db
 OUTCOMES = {"held", "duplicate", "conflict", "rejected", "not_dicom"}
@@ -45,3 +46,12 @@ def test_all_media_are_walked_to_the_end(shared, data_dir, capsys):
 
     assert len(lines) == summary["files"]
     assert {line["outcome"] for line in lines} <= OUTCOMES
+
+
+def test_the_table_of_contents_of_a_disc_is_no_file_that_failed(data_dir, capsys):
+    disc = INSIDE_PYDICOM / "dicomdirtests" / "DICOMDIR"
+    call_command("importmedia", str(disc), "--source", str(make.source()), "--json")
+    line, _summary = map(json.loads, capsys.readouterr().out.splitlines())
+
+    assert (line["outcome"], "DICOMDIR" in line["reason"]) == ("not_dicom", True)
+    assert not Unreadable.objects.exists()

@@ -5,8 +5,18 @@ from django.urls import reverse
 
 from policies import versions
 from policies.drafts import Wanted
-from policies.models import Destination, MatchingPolicy, ProcedureRule, QualityRule, RetentionRule, Source, User
-from reconciliation import whatif
+from policies.models import (
+    CoercionRule,
+    Destination,
+    MatchingPolicy,
+    ProcedureRule,
+    QualityRule,
+    RetentionRule,
+    SecondPerson,
+    Source,
+    User,
+)
+from reconciliation import topics, whatif
 from reconciliation.models import Study
 from tests import make
 from tests.reconciliation.views.browsing import signed_in, text
@@ -173,3 +183,84 @@ def test_studies_out_of_sight_are_not_shown():
 
     assert change(lee, rule).status_code == 302
     assert Destination.objects.count() == 0
+
+
+LABEL = {"name": "Outside", "kind": "label", "attribute": "StudyDescription", "how": "prefix", "text": "OUTSIDE"}
+
+
+def test_a_coercion_rule_names_the_studies_into_which_it_would_write(data_dir):
+    study = make.study()
+    make.study(of=make.source("City Clinic"))
+    rule = CoercionRule(**LABEL, source=study.source)
+
+    ((pk, old, new, is_open),) = rehearsed(Wanted.of(rule))
+    assert (pk, is_open) == (study.pk, True)
+    assert "CT CHEST" in old
+    assert new == "Study Description: OUTSIDE CT CHEST."
+
+
+def test_a_coercion_rule_that_is_not_in_use_needs_no_study_to_be_read(monkeypatch):
+    make.study()
+    monkeypatch.setattr("reconciliation.samples.read", None)
+    found = whatif.rehearse(Study.objects.all(), [Wanted.of(CoercionRule(**LABEL, active=False))])
+
+    assert (found.cases, found.looked) == ([], 0)
+    assert found.silent == "Nothing that decides about a study is changed by this."
+
+
+def test_a_prefix_names_the_numbers_under_which_studies_would_come_in(data_dir):
+    source = make.source("City Clinic", category="teleradiology")
+    study = make.study(of=source)
+    prefix = {"name": "CC", "kind": "prefix", "text": "CC-", "issuer": "LOCAL", "category": "teleradiology"}
+
+    ((pk, _old, new, _open),) = rehearsed(Wanted.of(CoercionRule(**prefix, source=source)))
+    assert (pk, new) == (study.pk, "Patient ID: CC-OUT-7781.")
+
+
+def test_another_issuer_of_a_sender_would_be_written_into_its_studies(data_dir):
+    make.order(make.patient(ids=[("MRN1", "LOCAL"), ("OUT-7781", "GENERAL HOSPITAL")]))
+    study = make.study()
+    source = Source.objects.get()
+    source.issuer = "GH2"
+
+    ((pk, old, new, _open),) = rehearsed(Wanted.of(source))
+    assert pk == study.pk
+    assert ("GENERAL HOSPITAL" in old, "GH2" in new) == (True, True)
+
+
+def test_a_sender_in_quarantine_is_matched_by_people():
+    make.authority("GENERAL HOSPITAL")
+    make.order(make.patient(ids=[("MRN1", "LOCAL"), ("OUT-7781", "GENERAL HOSPITAL")]))
+    study = make.study()
+    make.policy(study.source)
+    source = Source.objects.get()
+    source.trust = "quarantine"
+
+    assert rehearsed(Wanted.of(source)) == [(study.pk, "without a person", "", True)]
+
+
+def test_a_second_person_names_the_releases_that_would_need_one():
+    make.destination()
+    read = make.study("cleared")
+    make.study("released")
+    rule = SecondPerson(power="release", modality="CT")
+
+    cases = rehearsed(Wanted.of(rule))
+    assert {(pk, new, is_open) for pk, _old, new, is_open in cases if is_open} == {
+        (read.pk, "release studies → PACS", True)
+    }
+    assert rehearsed(Wanted.of(SecondPerson(power="release", modality="MR"))) == []
+
+
+@pytest.mark.parametrize("kind", versions.KINDS)
+def test_of_every_kind_the_page_says_what_hangs_on_it(kind):
+    """Either studies can be rehearsed, or a sentence says why there is nothing to rehearse."""
+    assert bool(topics.asking([kind])) != (kind in topics.SILENT)
+
+
+def test_a_page_on_which_no_decision_hangs_says_so_instead_of_a_number():
+    manager = signed_in(staff("manager"))
+    shown = text(manager.get(reverse("admin:policies_reason_add")))
+
+    assert "No decision about a study hangs on it." in shown
+    assert "Rehearse" not in shown

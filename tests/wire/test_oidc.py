@@ -124,3 +124,38 @@ def test_who_must_say_once_more_who_they_are_is_asked_by_the_server(server, sett
     assert then.url == "/admin/policies/grant/add/"
     assert client.get(then.url).status_code == 200
     assert not made.has_usable_password()
+
+
+@pytest.mark.parametrize(
+    ("claims", "columns", "led_to_one"),
+    [
+        ({}, {}, False),
+        ({}, {"OIDC_TRUSTED": False}, True),
+        ({"amr": ["pwd"]}, {}, True),
+        ({"amr": ["pwd", "otp"]}, {"OIDC_TRUSTED": False}, False),
+        ({"acr": "silver", "amr": ["mfa"]}, {"OIDC_ACR": ["gold"]}, True),
+        ({"acr": "gold"}, {"OIDC_ACR": ["gold"]}, False),
+    ],
+)
+def test_a_second_factor_of_ours_is_asked_of_whom_the_server_did_not_ask(server, settings, claims, columns, led_to_one):
+    settings.MFA_REQUIRED = ["all"]
+    for name, value in columns.items():
+        setattr(settings, name, value)
+    lee = User.objects.create_user("lee")
+    server.claims = {"sub": "4711", "preferred_username": "lee", **claims}
+    client, _answer = sign_in()
+
+    assert not lee.has_usable_password()
+    assert (client.get("/").status_code == 302) is led_to_one
+
+
+def test_what_the_server_said_outlives_the_session_of_somebody_else(server, settings):
+    settings.MFA_REQUIRED = ["all"]
+    User.objects.create_user("lee")
+    server.claims = {"sub": "4711", "preferred_username": "lee", "amr": ["pwd"]}
+    client = Client()
+    client.force_login(User.objects.create_user("other"))
+    asked = parse_qs(urlsplit(client.post("/account/oidc/hospital/").url).query)
+    client.get("/account/oidc/hospital/callback/", {"code": "c", "state": asked["state"][0]})
+
+    assert client.get("/").status_code == 302

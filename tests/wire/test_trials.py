@@ -1,5 +1,8 @@
 """Partners tested by a button or by REST: real peers, and what is said of each."""
 
+import socketserver
+import threading
+
 import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
@@ -59,6 +62,57 @@ def test_an_order_system_is_connected_to_and_told_nothing():
     assert trial.answers
     assert "No message was sent." in trial.sentence
     assert ris.received == []
+
+
+@pytest.fixture
+def listener():
+    """Whatever it is told, it says this and hangs up; the port that it listens at."""
+    servers = []
+
+    def start(says: bytes, *, listens: bool = True) -> int:
+        class Talk(socketserver.BaseRequestHandler):
+            def handle(self):
+                if listens:
+                    self.request.recv(4096)
+                self.request.sendall(says)
+
+        servers.append(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Talk))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return servers[-1].server_address[1]
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def on_the_web(port: int) -> Destination:
+    return make.destination(protocol="stow", stow_url=f"http://127.0.0.1:{port}/dicom-web", host="", ae_title="")
+
+
+def test_a_page_for_people_is_no_archive(listener):
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nhello"
+    trial = trials.destination(on_the_web(listener(page)))
+
+    assert (trial.answers, "not as DICOMweb does" in trial.sentence) == (False, True), trial.sentence
+
+
+def test_where_nobody_listens_on_the_web_is_said():
+    trial = trials.destination(on_the_web(a_free_port()))
+
+    assert (trial.answers, "Nobody listens where PACS should be" in trial.sentence) == (False, True), trial.sentence
+
+
+def test_a_destination_that_knows_no_tls_is_said(listener):
+    trial = trials.destination(over_tls(listener(b"")))
+
+    assert (trial.answers, "does not speak TLS" in trial.sentence) == (False, True), trial.sentence
+
+
+def test_an_order_system_that_hangs_up_at_once_does_not_count(listener):
+    trial = outbound.trial(make.order_system(port=listener(b"", listens=False)))
+
+    assert (trial.answers, "ends it at once" in trial.sentence) == (False, True), trial.sentence
 
 
 def test_a_destination_is_tested_by_rest(storescp):

@@ -90,6 +90,7 @@
     const asked = event.detail.requestConfig?.elt;
     if (event.detail.target.id !== "refusal") return;
     refused();
+    document.dispatchEvent(new Event("refused")); // who has the study may be another by now
     if (asked?.matches("form, input")) refusal().focus();
   });
 }

@@ -13,8 +13,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections, connection
 
-from policies import audit, bell, running
-from policies.models import Destination, Source, SourceSystem
+from policies import audit, bell, callers, running
+from policies.models import Destination
 from policies.rules.senders import Sender, Shown, identify
 from policies.rules.sparing import Sparing
 from policies.rules.tls import CIPHERS, Credentials
@@ -41,13 +41,7 @@ class Sources:
 
     def read(self) -> list[Sender]:
         try:
-            rows = Source.objects.filter(active=True)
-            first = rows.filter(ae_title__isnull=False).values_list("pk", "ae_title", "address", "certificate")
-            columns = ("source", "ae_title", "network", "certificate")
-            further = SourceSystem.objects.filter(source__active=True).values_list(*columns)
-            self.senders = [
-                Sender(str(key), title, network or "", shown) for key, title, network, shown in [*first, *further]
-            ]
+            self.senders = callers.senders()
             self.reporters = set(Destination.objects.exclude(ae_title="").values_list("ae_title", flat=True))
         except DatabaseError:
             log.exception("The database does not answer; the door goes by the %s senders it knows", len(self.senders))

@@ -139,9 +139,12 @@ def test_of_two_that_say_whose_value_wins_the_first_does():
     ("condition", "why"),
     [
         ({"source": "other"}, "It is for another source."),
-        ({"category": "teleradiology"}, "It is for teleradiology; the study is incorporated."),
-        ({"modality": "MR"}, "It is for MR; the study has CT."),
-        ({"intent": "read"}, "It is for studies to be read here."),
+        (
+            {"category": "teleradiology"},
+            "It is for studies of the category 'teleradiology', and this one is 'incorporated'.",
+        ),
+        ({"modality": "MR"}, "It is for MR, and this study has CT."),
+        ({"intent": "read"}, "It is for the intent 'read', and this one is not decided."),
         ({"active": False}, "It is not in use."),
     ],
 )

@@ -41,7 +41,7 @@ def test_a_line_fits_a_study_that_has_all_it_asks_for(asked):
     ("asked", "why"),
     [
         ({"source": "city"}, "It is for another source."),
-        ({"modality": "MR"}, "It asks for MR; the study has CT, SR."),
+        ({"modality": "MR"}, "It is for MR, and this study has CT, SR."),
         ({"body_part": "KNEE"}, "It asks for KNEE; the study names CHEST."),
         ({"words": "thorax ohne"}, "The description has no “ohne”."),
         ({"words": "Kontrast"}, "The description has no “Kontrast”."),
@@ -57,7 +57,7 @@ def test_the_lowest_priority_number_that_fits_wins():
     decision = decide([line("a", priority=30), line("b", priority=20), line("c", priority=10, modality="MR")], STUDY)
 
     assert decision.line.key == "b"
-    assert [(one.line.key, one.why) for one in decision.passed] == [("c", "It asks for MR; the study has CT, SR.")]
+    assert [(one.line.key, one.why) for one in decision.passed] == [("c", "It is for MR, and this study has CT, SR.")]
 
 
 def test_of_one_priority_the_line_that_asks_for_more_comes_first():
@@ -76,4 +76,4 @@ def test_a_study_that_nothing_fits_gets_no_procedure():
     decision = decide([line(modality="MR")], Outside())
 
     assert decision.line is None
-    assert decision.passed[0].why == "It asks for MR; the study has no modality."
+    assert decision.passed[0].why == "It is for MR, and this study has no modality."

@@ -207,5 +207,5 @@ def test_a_decision_says_why_a_rule_found_nothing():
     off = Rule("off", "required", attribute="StudyID", active=False)
     passed = {one.rule.code: one.why for one in decide([off, BODY_PART], record({"Modality": "MR"})).passed}
 
-    assert (passed["off"], passed["body-part"]) == ("It is switched off.", "It is for CT.")
+    assert (passed["off"], passed["body-part"]) == ("It is switched off.", "It is for CT, and this study has MR.")
     assert passed["burned_in"] == "The record is as it asks."

@@ -56,6 +56,15 @@ def test_who_reads_a_study_by_taking_it_is_in_the_ledger_too(lee, here):
     assert LedgerLine.objects.filter(verb="look at", subject_key=study.pk, actor="Lee").count() == 1
 
 
+def test_who_looks_for_studies_by_words_is_in_the_ledger_too(lee, here):
+    lee.get("/api/studies/?q=mueller")
+    lee.post("/search/", {"words": "mueller^anna"})
+    lee.get("/api/studies/")
+    found = LedgerLine.objects.filter(actor="Lee", verb="search studies").order_by("id")
+
+    assert list(found.values_list("subject_key", flat=True)) == ["mueller", "mueller^anna"]
+
+
 def test_who_reads_patients_by_their_orders_is_in_the_ledger_too(lee):
     order = make.order()
     lee.get(f"/api/orders/{order.pk}/")

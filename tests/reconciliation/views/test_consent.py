@@ -12,6 +12,7 @@ from policies import consent as policy
 from policies.models import Power
 from reconciliation.models import Consent, Study
 from tests import make
+from tests.reconciliation.test_evidence import PDF
 
 pytestmark = pytest.mark.django_db
 SAID = {"given_by": "Anna M.", "reason": "Changed her mind"}
@@ -112,6 +113,41 @@ def test_a_withdrawn_delivery_says_so_on_the_page(browser):
     assert "The delivery to PACS waits, and nothing more is sent." in page
 
 
+AGAIN = {"basis": "patient", "given_by": "Anna M.", "evidence": "Form 14", "scope": ["care"]}
+
+
+def test_a_new_consent_on_a_released_study_lets_it_go_on_and_what_went_out_stays_listed(browser):
+    study = gone_out()
+    browser.post(f"/studies/{study.pk}/consent/withdraw/", SAID)
+    page = browser.get(f"/studies/{study.pk}/").content.decode()
+    assert "Record a new consent" in page
+    said = AGAIN | {"version": study.version}
+    page = browser.post(f"/studies/{study.pk}/consent/renew/", said, follow=True).content.decode()
+
+    for words in ("Form 14", "What waited for a consent goes on.", "withdrawn by Anna M.", "PACS (1 object)"):
+        assert words in page
+    assert "Record a new consent" not in page
+    assert Consent.objects.count() == 2
+
+
+def test_a_new_consent_with_a_scanned_form(browser):
+    study = gone_out()
+    browser.post(f"/studies/{study.pk}/consent/withdraw/", SAID)
+    said = AGAIN | {"version": study.version, "scan": SimpleUploadedFile("form.pdf", PDF)}
+    browser.post(f"/studies/{study.pk}/consent/renew/", said)
+
+    study.refresh_from_db()
+    assert study.consent.scan.kept_by == make.user("desk")
+
+
+def test_a_consent_that_was_typed_for_another_version_is_not_recorded(browser):
+    study = gone_out()
+    browser.post(f"/studies/{study.pk}/consent/withdraw/", SAID)
+
+    assert browser.post(f"/studies/{study.pk}/consent/renew/", AGAIN | {"version": 1}).status_code == 409
+    assert Consent.objects.count() == 1
+
+
 # --- REST ------------------------------------------------------------------------------------------------------------
 
 
@@ -144,6 +180,15 @@ def test_rest_withdraws_and_answers_with_what_has_gone_out(rest):
     assert said["why_not"].startswith("The consent was withdrawn on")
     assert [(one["destination"], one["objects"]) for one in said["gone_out"]] == [("PACS", 1)]
     assert said["to_do"]
+
+
+def test_rest_records_a_new_one_where_one_was_withdrawn(rest):
+    study = gone_out()
+    rest.post(f"/api/studies/{study.pk}/consent/withdraw/", SAID, format="json")
+    answer = rest.post(f"/api/studies/{study.pk}/consent/renew/", {"consent": AGAIN}, format="json")
+
+    assert (answer.status_code, answer.json()["why_not"]) == (200, "")
+    assert rest.post(f"/api/studies/{study.pk}/consent/renew/", {"consent": AGAIN}, format="json").status_code == 409
 
 
 def test_rest_uses_a_consent_again(rest):

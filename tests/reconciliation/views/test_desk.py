@@ -40,6 +40,17 @@ def test_a_choice_of_a_patient_alone_maps_without_an_order(desk):
     assert (study.state, study.local_patient, study.order) == ("mapped", patient, None)
 
 
+def test_the_usual_purpose_of_a_source_is_chosen_and_marked_and_nothing_is_decided(desk):
+    study = make.study("held", of=make.source(intent="reference", requester="Weber, Karl"))
+    page = text(desk.get(reverse("study", args=[study.pk])))
+
+    assert 'value="reference" required checked' in page
+    assert "(usual for this source)" in page
+    assert Study.objects.get(pk=study.pk).intent == ""
+    response = post(desk, "map", study, choice=f"order:{make.order().pk}")
+    assert "Say whether the study is for reference or to be read here." in text(response)
+
+
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [

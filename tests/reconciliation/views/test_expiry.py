@@ -3,10 +3,12 @@
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from reconciliation import deletion, expiry, keeping
-from reconciliation.models import Deletion, LegalHold, Study
-from tests import make
+from policies.models import Destination, Grant, SecondPerson
+from reconciliation import deletion, expiry, intake, keeping
+from reconciliation.models import Deletion, LegalHold, RejectionNote, Study
+from tests import hostile, make
 from tests.reconciliation.views.browsing import text
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
@@ -118,3 +120,107 @@ def test_rest_does_what_the_page_does(approver):
     longer = make.rule(name="Trials", period="P15Y", priority=900)
     kept = call(approver, "keep", study.pk, rule=str(longer.pk), reason="A trial").json()
     assert kept["retention"]["name"] == "Trials"
+
+
+def deleted_by_a_rule_that_tells():
+    make.rule(outcome="tell")
+    decision = expiry.approve(make.due(), reason="Over", by=make.approver())
+    Deletion.objects.update(not_before=timezone.now())
+    decision.refresh_from_db()
+    deletion.carry_out(decision)
+    return RejectionNote.objects.get()
+
+
+def test_an_archive_that_must_be_told_by_hand_is_on_the_list_and_on_the_page_until_somebody_has(approver):
+    note = deleted_by_a_rule_that_tells()
+    study = reverse("study", args=[note.delivery.study_id])
+    for address in (reverse("expiry"), study):
+        assert "Must be told by hand" in text(approver.get(address))
+    said = {"how": "Ms Roe, by phone", "at": "study"}
+    shown = text(approver.post(reverse("archive-told", args=[note.pk]), said, follow=True))
+
+    assert "told by Approver" in " ".join(shown.split())
+    assert "Ms Roe, by phone" in shown
+    assert "Must be told by hand" not in text(approver.get(reverse("expiry")))
+
+
+def test_who_told_it_and_how_must_be_said(approver, releaser):
+    note = deleted_by_a_rule_that_tells()
+
+    assert approver.post(reverse("archive-told", args=[note.pk])).status_code == 422
+    assert releaser.post(reverse("archive-told", args=[note.pk]), {"how": "By phone"}).status_code == 403
+    assert RejectionNote.objects.get().state == "by hand"
+
+
+def test_rest_lists_what_is_to_be_told_sends_it_and_records_who_told_it(approver):
+    note = deleted_by_a_rule_that_tells()
+    (listed,) = approver.get(reverse("api:rejection-notes")).json()["results"]
+    assert (listed["destination"], listed["state"], listed["title"]) == ("PACS", "by hand", "113039")
+    assert call(approver, "tell-archive", note.pk).status_code == 409
+
+    Destination.objects.update(takes_rejection_notes=True)
+    assert call(approver, "tell-archive", note.pk).json()["state"] == "waiting"
+    assert call(approver, "archive-told", note.pk, how="By phone").json()["told_how"] == "By phone"
+    assert approver.get(reverse("api:rejection-notes")).json()["results"] == []
+
+
+def test_what_could_not_be_read_is_told_with_its_age(approver):
+    make.spooled_bytes(hostile.CHANCE)
+    intake.index_all()
+
+    assert "1 unreadable arrival" in text(approver.get(reverse("expiry")))
+
+
+@pytest.mark.parametrize("limit", [{"modality": "MR"}, {"intent": "read"}, {"category": "teleradiology"}])
+def test_lists_are_narrowed_by_the_whole_grant(limit):
+    study, client = make.due(), Client()
+    keeping.hold(study=study, reason="Court", by=make.approver())
+    client.force_login(make.approver("narrow"))
+    assert client.get(reverse("api:holds")).json()["results"]
+    Grant.objects.filter(group__name="group of narrow").update(**limit)
+
+    for name in ("expiry", "holds", "approved-deletions"):
+        assert client.get(reverse(f"api:{name}")).json()["results"] == [], name
+
+
+# --- a second person -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def waiting():
+    SecondPerson.objects.create(power="delete")
+    return expiry.approve(make.due(), reason="Retention is over", by=make.approver("first"))
+
+
+def test_the_page_shows_what_waits_and_the_second_person_agrees_to_what_they_ticked(waiting, approver):
+    assert "Waits for a second person" in text(approver.get(reverse("expiry")))
+    response = approver.post(reverse("agree-deletions"), {"decision": [waiting.pk]}, follow=True)
+
+    assert "Agreed: 1. They may be taken back until" in text(response)
+    assert str(Deletion.objects.get().seconded_by) == "Approver"
+
+
+def test_the_first_person_is_told_why_they_cannot_agree(waiting):
+    client = Client()
+    client.force_login(make.approver("first"))
+    assert "You approved this yourself" in text(client.get(reverse("expiry")))
+    response = client.post(reverse("agree-deletions"), {"decision": [waiting.pk]}, follow=True)
+
+    assert "Not agreed: You approved this yourself" in text(response)
+    assert Deletion.objects.get().waits
+
+
+def test_over_rest_the_same(waiting, approver):
+    listed = approver.get(reverse("api:approved-deletions")).json()["results"]
+    assert [(one["waits"], one["agreed_by"]) for one in listed] == [(True, None)]
+    stranger = "00000000-0000-0000-0000-000000000000"
+    said = call(approver, "agree-deletions", deletions=[str(waiting.pk), stranger]).json()
+
+    assert [(one["waits"], one["agreed_by"]) for one in said["agreed"]] == [(False, "Approver")]
+    assert said["refused"] == [{"deletion": stranger, "why": "There is no such approval."}]
+
+
+def test_the_study_page_says_that_its_deletion_waits(waiting, approver):
+    page = text(approver.get(reverse("study", args=[waiting.study_id]) + "?expiry"))
+
+    assert "it waits for a second person to agree" in page

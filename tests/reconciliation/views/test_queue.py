@@ -38,6 +38,17 @@ def test_a_search_of_another_session_is_not_repeated(desk, releaser):
     assert "another session" in theirs
 
 
+def test_a_study_leads_back_to_the_list_that_it_was_opened_from(desk):
+    study = make.study("held")
+    response = desk.post(reverse("search"), {"words": "Mueller", "state": "held", "modality": "CT"})
+    desk.get(response.url)
+
+    page = text(desk.get(reverse("study", args=[study.pk])))
+    query = urlsplit(response.url).query
+
+    assert f'href="/?{query.replace("&", "&amp;")}">‹' in page
+
+
 def test_the_queue_shows_a_study_in_a_line(desk):
     make.study("held")
 

@@ -1,5 +1,6 @@
 """Pictures, lists to look things up in, and sessions."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from policies import reading
 from policies.models import Power
+from reconciliation.models import Study
 from tests import make
 from tests.reconciliation.views.browsing import signed_in, text
 
@@ -93,3 +96,30 @@ def test_the_ledger_is_filtered_by_day_and_by_the_deeds_that_are_in_it():
 @pytest.mark.parametrize("day", ["yesterday", "2026-02-30", "0001-01-01"])
 def test_the_ledger_refuses_what_is_no_day(day):
     assert signed_in(make.user("auditor")).get(reverse("ledger"), {"to": day}).status_code == 422
+
+
+def test_the_next_page_of_the_ledger_and_its_export_keep_the_filters(monkeypatch):
+    monkeypatch.setattr(reading, "PAGE", 1)
+    make.study("held")
+    make.study("held", of=make.source("City Clinic"))
+    auditor = signed_in(make.user("auditor"))
+
+    page = text(auditor.get(reverse("ledger"), {"verb": "settle", "actor": "the portal"}))
+
+    assert re.search(r'rel="next" href="\?verb=settle&amp;actor=the\+portal&amp;before=\d+"', page)
+    assert f"{reverse('ledger_export', args=['csv'])}?verb=settle&amp;actor=the+portal" in page
+
+
+@pytest.mark.parametrize("number", ["study_instance_uid", "accession_number", "patient_id", "pk"])
+def test_a_study_is_found_in_the_ledger_by_each_of_its_numbers_and_none_is_in_the_address(number):
+    study = make.study("held")
+    other = make.study("held", of=make.source("City Clinic"))
+    Study.objects.filter(pk=other.pk).update(accession_number="OTHER", patient_id="OTHER")
+    auditor = signed_in(make.user("auditor"))
+
+    response = auditor.post(
+        reverse("ledger_search"), {"study": f"{getattr(study, number)}", "verb": "settle"}, follow=True
+    )
+
+    assert [line.study_key for line in response.context["page"].lines] == [str(study.pk)]
+    assert str(getattr(study, number)) not in response.redirect_chain[-1][0]
