@@ -130,11 +130,10 @@ def seed() -> int:
 
 def _archive_of_today() -> None:
     """The archive runs on the port of this run, which may not be that of the last."""
-    here = {"host": "127.0.0.1", "port": settings.PACS_PORT}
-    new = {"name": "PACS", "offered": True, "proof": Destination.Proof.NONE}  # it takes objects, answers no questions
+    here = {"ae_title": archive.AE_TITLE, "host": "127.0.0.1", "port": settings.PACS_PORT}
     known = Destination.objects.filter(ae_title=archive.AE_TITLE)
-    if not known.exists():
-        Destination.objects.create(ae_title=archive.AE_TITLE, **new, **here)
+    if not known.exists():  # it takes objects, and answers no questions
+        Destination.objects.create(name="PACS", offered=True, proof=Destination.Proof.NONE, **here)
     for ours in known.filter(host=here["host"]).exclude(port=here["port"]):
         Destination.objects.filter(pk=ours.pk).update(**here)
         versions.keep(ours, by=None, why="The port of this run.")
@@ -397,8 +396,7 @@ def _objects(handed: Handed) -> list[Dataset]:
 
 def file_of(ds: Dataset) -> bytes:
     """An object as a DICOM file (PS3.10)."""
-    buffer = io.BytesIO()
-    ds.save_as(buffer, enforce_file_format=True)
+    ds.save_as(buffer := io.BytesIO(), enforce_file_format=True)
     return buffer.getvalue()
 
 
