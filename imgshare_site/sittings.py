@@ -31,7 +31,6 @@ NEEDED |= {
     "mfa_download_recovery_codes",
     "login",
 }
-NEEDED |= {"mfa_add_webauthn", "again_elsewhere"}
 SET_UP = "Your account needs a second factor. Set it up in the browser first, under your name."
 
 

@@ -15,6 +15,7 @@ PURE = ["policies.rules", "orders.hl7", "orders.dicom", "orders.peers", "reconci
 PURE_MAY_IMPORT = sys.stdlib_module_names | {"pydicom", "pynetdicom", "numpy", "PIL", "rapidfuzz", "hl7apy"}
 RELATIONS = {"ForeignKey", "OneToOneField", "ManyToManyField"}
 NEVER_IN_NAMES = {"util", "helper", "common", "base", "manager", "handler", "processor", "service", "misc"}
+DEMANDED = {"imgshare_site.sqlite3.base"}  # Django looks for a database engine under this name
 UNSAFE = {"mark_safe", "SafeString", "SafeText", "SafeData"}
 LONGEST_MODULE, LONGEST_FUNCTION = 500, 60
 
@@ -163,7 +164,8 @@ def test_no_function_is_too_long(path):
 @each_module
 def test_no_name_says_nothing(path):
     defined = [node.name for node in nodes(path) if isinstance(node, ast.ClassDef)]
-    names = [*dotted(path).split("."), *defined, *(function.name for function in functions(path))]
+    module = [] if dotted(path) in DEMANDED else dotted(path).split(".")
+    names = [*module, *defined, *(function.name for function in functions(path))]
 
     assert [name for name in names if words(name) & NEVER_IN_NAMES] == []
 

@@ -40,5 +40,5 @@ def protect(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("reconciliation", "0016_archives_to_tell"), ("orders", "0007_apart")]
+    dependencies = [("reconciliation", "0017_archives_to_tell"), ("orders", "0007_apart")]
     operations = [migrations.RunPython(protect, migrations.RunPython.noop)]

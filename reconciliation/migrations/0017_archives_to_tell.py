@@ -26,7 +26,7 @@ def become_rows(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("reconciliation", "0015_rejection_notes")]
+    dependencies = [("reconciliation", "0016_rejection_notes")]
     operations = [
         migrations.RunPython(become_rows, migrations.RunPython.noop),
         migrations.RemoveField("deletionproof", "to_tell"),

@@ -37,7 +37,7 @@ def end(apps, kind, row):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('policies', '0015_partners'),
+        ('policies', '0016_partners'),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('policies', '0016_natural_keys'),
+        ('policies', '0017_natural_keys'),
     ]
 
     operations = [

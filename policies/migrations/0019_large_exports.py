@@ -4,7 +4,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('policies', '0015_rejection_notes'),
+        ('policies', '0018_rejection_notes'),
     ]
 
     operations = [
