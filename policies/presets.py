@@ -135,7 +135,7 @@ def load(*, by) -> list[RetentionRule]:
         for columns in RULES:
             if columns["name"] not in known:
                 rule = RetentionRule.objects.create(active=False, **columns)
-                versions.keep(rule, by=by, why=rule.note)
+                versions.keep(rule, by=by, why="Loaded from the rules of laws and guidelines.")
                 audit.record(by, "add", rule, detail={"new": {name: str(value) for name, value in columns.items()}})
                 made.append(rule)
     return made
