@@ -156,6 +156,10 @@ def _require_nothing_open(study: Study, *, by: User) -> None:
     if not standing:
         return
     sentences = " ".join(finding.sentence for finding in standing)
-    who = " Somebody who may override findings has to clear this study."
-    helpless = permission.why_not(by, Power.OVERRIDE, study)
-    raise Conflict(f"Not yet clear: {sentences}{who if helpless else ''}")
+    if any(finding.severity == Finding.Severity.BLOCK for finding in standing):
+        way = "What blocks must be settled first."
+    elif permission.why_not(by, Power.OVERRIDE, study):
+        way = "Somebody who may override findings has to clear this study."
+    else:
+        way = "Write for each of these why it may go on."
+    raise Conflict(f"Not yet clear: {sentences} {way}")

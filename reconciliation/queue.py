@@ -228,7 +228,8 @@ def submissions(user: User) -> QuerySet[Submission]:
     """Those of sources of which this person may view everything, and those that brought a study that they may view."""
     theirs = visible_to(user).filter(submission=OuterRef("pk"))
     rows = Submission.objects.filter(_of_whole_sources(user, "source") | Exists(theirs)).select_related("source")
-    return rows.annotate(number_of_unreadable=Count("unreadable")).order_by("-received_at", "-id")
+    may_know = Count("unreadable", filter=_of_whole_sources(user, "source"))  # as `unreadable` lists them
+    return rows.annotate(number_of_unreadable=may_know).order_by("-received_at", "-id")
 
 
 def begun_with(user: User) -> Prefetch:
