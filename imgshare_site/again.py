@@ -25,6 +25,7 @@ LOOKS = ("_changelist", "_history", "_autocomplete")  # what only shows, unless 
 # Pages of the administration that save such things by another way.
 WAYS = {"auth_user_password_change", "policies_policydraft_step", "policies_policyversion_import"}
 WAYS |= {f"{label.replace('.', '_')}_restore" for label in GUARDED}
+STEPS = {"submit-draft", "approve-draft"}  # over REST: by them a draft of a grant is given
 RELEASING = {"release", "approve", "approve-deletions", "agree-deletions"}  # at the desk and over REST
 WORDS = "You signed in some time ago. This needs a fresh sign-in: say once more who you are."
 
@@ -58,8 +59,11 @@ def _seconds(request: HttpRequest, view) -> int:
     match = request.resolver_match
     if match.app_names == ["admin"]:
         return settings.REAUTHENTICATE_ADMIN_SECONDS if _is_guarded(request, view) else 0
-    releasing = match.url_name in RELEASING and request.method == "POST"
-    return settings.REAUTHENTICATE_RELEASE_SECONDS if releasing else 0
+    if request.method != "POST":
+        return 0
+    if match.url_name in STEPS:
+        return settings.REAUTHENTICATE_ADMIN_SECONDS
+    return settings.REAUTHENTICATE_RELEASE_SECONDS if match.url_name in RELEASING else 0
 
 
 def _is_guarded(request: HttpRequest, view) -> bool:

@@ -1,6 +1,7 @@
 """A sign-in grows old: what is most dangerous asks once more who it is, and nothing typed is lost (T12)."""
 
 import time
+import uuid
 
 import pytest
 from django.test import Client
@@ -95,6 +96,14 @@ def test_the_limit_is_a_setting(root, settings):
     settings.REAUTHENTICATE_ADMIN_SECONDS = 0
 
     assert signed_in(root, ago=OLD).get("/admin/policies/grant/add/").status_code == 200
+
+
+@pytest.mark.parametrize("step", ["submit", "approve"])
+def test_a_draft_over_rest_is_no_way_round(root, step):
+    address = f"/api/policy/drafts/{uuid.uuid4()}/{step}/"
+
+    assert "fresh sign-in" in signed_in(root, ago=OLD).post(address).json()["detail"]
+    assert signed_in(root).post(address).status_code == 404
 
 
 # --- at the desk -----------------------------------------------------------------------------------------------------
